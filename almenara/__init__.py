@@ -1,0 +1,59 @@
+"""Almenara, a notification router: the names that a plugin author imports, and nothing else.
+
+The names are looked up when they are first used (PEP 562), so that ``almenara --help`` imports
+neither FastAPI nor the database.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastapi import BackgroundTasks
+    from pydantic import SecretStr
+
+    from almenara.egress import HttpResponse, request
+    from almenara.errors import PermanentError, RateLimitedError, TemporaryError
+    from almenara.plugin import Message, Plugin, PluginSettings, Receipt
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BackgroundTasks",
+    "HttpResponse",
+    "Message",
+    "PermanentError",
+    "Plugin",
+    "PluginSettings",
+    "RateLimitedError",
+    "Receipt",
+    "SecretStr",
+    "TemporaryError",
+    "__version__",
+    "request",
+]
+
+_HOMES = {
+    "BackgroundTasks": "fastapi",
+    "HttpResponse": "almenara.egress",
+    "Message": "almenara.plugin",
+    "PermanentError": "almenara.errors",
+    "Plugin": "almenara.plugin",
+    "PluginSettings": "almenara.plugin",
+    "RateLimitedError": "almenara.errors",
+    "Receipt": "almenara.plugin",
+    "SecretStr": "pydantic",
+    "TemporaryError": "almenara.errors",
+    "request": "almenara.egress",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'almenara' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
