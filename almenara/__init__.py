@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fastapi import BackgroundTasks
     from pydantic import SecretStr
 
-    from almenara.egress import HttpResponse, request
+    from almenara.egress import HttpResponse, raise_for_status, request
     from almenara.errors import PermanentError, RateLimitedError, TemporaryError
     from almenara.plugin import Message, Plugin, PluginSettings, Receipt
 
@@ -31,6 +31,7 @@ __all__ = [
     "SecretStr",
     "TemporaryError",
     "__version__",
+    "raise_for_status",
     "request",
 ]
 
@@ -45,6 +46,7 @@ _HOMES = {
     "Receipt": "almenara.plugin",
     "SecretStr": "pydantic",
     "TemporaryError": "almenara.errors",
+    "raise_for_status": "almenara.egress",
     "request": "almenara.egress",
 }
 

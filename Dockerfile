@@ -1,0 +1,40 @@
+# The server as an image: hashed requirements and the wheel in one virtual environment, no compiler,
+# no root. What is kept lies in /data; your own channels are mounted on /plugins.
+
+ARG PYTHON_IMAGE=python:3.13-slim
+
+FROM ${PYTHON_IMAGE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /src
+COPY requirements.txt requirements-build.txt ./
+RUN python -m venv /opt/almenara \
+ && /opt/almenara/bin/pip install --only-binary :all: --require-hashes -r requirements.txt \
+ && python -m venv /opt/build \
+ && /opt/build/bin/pip install --only-binary :all: --require-hashes -r requirements-build.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY almenara almenara
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /dist . \
+ && /opt/almenara/bin/pip install --no-deps --no-index /dist/almenara-*.whl
+
+FROM ${PYTHON_IMAGE}
+RUN groupadd --gid 10001 almenara \
+ && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin almenara \
+ && install --directory --owner 10001 --group 10001 --mode 0700 /data \
+ && install --directory /plugins
+COPY --from=build /opt/almenara /opt/almenara
+ENV PATH=/opt/almenara/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    ALMENARA_DATA_DIR=/data \
+    ALMENARA_PLUGINS_DIR=/plugins
+USER 10001:10001
+WORKDIR /data
+VOLUME /data
+EXPOSE 8000
+# No proxy of the environment's: the question is for this container.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+  CMD ["python", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:' + os.environ.get('ALMENARA_PORT', '8000') + '/healthz', timeout=4)"]
+# SIGTERM reaches the server itself, which drains; no shell stands between.
+ENTRYPOINT ["almenara"]
+# --insecure until tokens are verified: publish the port on 127.0.0.1 only.
+CMD ["serve", "--host", "0.0.0.0", "--insecure"]

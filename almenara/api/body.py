@@ -1,0 +1,182 @@
+"""The one way JSON comes in: strict I-JSON (RFC 7493), whatever the route.
+
+UTF-8 only, no duplicate keys, no NaN, integers that every JSON reader keeps exact, bounded depth
+and size; no NUL and no lone surrogate, which PostgreSQL and UTF-8 cannot store.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Coroutine, Iterator
+from email.message import Message as HeaderParser
+from typing import Any, NoReturn
+
+from fastapi import HTTPException, Request, Response
+from fastapi.routing import APIRoute
+
+from almenara.errors import FieldError
+
+DEEPEST = 32
+MOST_MEMBERS = 1_000
+LARGEST_INTEGER = 2**53 - 1
+
+
+class UnreadableBodyError(HTTPException):
+    """The body cannot be read; says where and what is allowed."""
+
+    def __init__(
+        self, status_code: int, code: str, detail: str, errors: tuple[FieldError, ...] = ()
+    ) -> None:
+        super().__init__(status_code=status_code, detail=detail)
+        self.code = code
+        self.errors = errors
+
+
+class StrictRequest(Request):
+    """A request whose JSON is read strictly."""
+
+    async def json(self) -> Any:
+        """Return the body's value.
+
+        Raises:
+            UnreadableBodyError: 400 for what is not JSON, 422 for what may not stand in it.
+        """
+        value = parse_json(await self.body())
+        check_value(value)
+        return value
+
+
+class StrictRoute(APIRoute):
+    """A route that takes JSON and nothing else."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap FastAPI's handler: check the headers, then read strictly."""
+        handler = super().get_route_handler()
+        takes_body = self.body_field is not None
+
+        async def strict_handler(request: Request) -> Response:
+            if takes_body:
+                check_headers(request)
+            return await handler(StrictRequest(request.scope, request.receive))
+
+        return strict_handler
+
+
+def check_headers(request: Request) -> None:
+    """Refuse bodies that do not say that they are plain UTF-8 JSON.
+
+    Raises:
+        UnreadableBodyError: 415.
+    """
+    header = HeaderParser()
+    header["content-type"] = request.headers.get("content-type", "")
+    subtype = header.get_content_subtype()
+    is_json = header.get_content_maintype() == "application" and (
+        subtype == "json" or subtype.endswith("+json")
+    )
+    charset = str(header.get_param("charset", "utf-8")).lower()
+    if not is_json or charset not in {"utf-8", "utf8"}:
+        raise UnreadableBodyError(
+            415,
+            "unsupported_media_type",
+            "Send JSON, with the header Content-Type: application/json.",
+        )
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnreadableBodyError(
+            415, "unsupported_media_type", "Send the body as it is, without Content-Encoding."
+        )
+
+
+def parse_json(body: bytes) -> Any:
+    """Parse strict JSON.
+
+    Raises:
+        UnreadableBodyError: it is not JSON; says where.
+    """
+    try:
+        return json.loads(
+            body.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant
+        )
+    except json.JSONDecodeError as error:
+        _refuse(f"{error.msg} at line {error.lineno} column {error.colno}", error)
+    except UnicodeDecodeError as error:
+        _refuse(f"it is not UTF-8 at byte {error.start}", error)
+    except RecursionError as error:
+        _refuse(f"it is nested deeper than {DEEPEST} levels", error)
+    except ValueError as error:
+        _refuse(_short(str(error)), error)
+
+
+def check_value(value: Any) -> None:
+    """Refuse values that cannot be stored and given back as they are.
+
+    Raises:
+        UnreadableBodyError: 422; names the field.
+    """
+    for members, (path, depth, one) in enumerate(_walk(value)):
+        wrong = _wrong_with(one)
+        if depth > DEEPEST:
+            wrong = f"Nest no deeper than {DEEPEST} levels."
+        elif members > MOST_MEMBERS:
+            wrong = f"Write no more than {MOST_MEMBERS} values."
+        if wrong is not None:
+            error = FieldError(field=_short(path), code="value_not_allowed", message=wrong)
+            raise UnreadableBodyError(
+                422, "invalid_input", f"{_short(path) or 'The body'}: {wrong}", (error,)
+            )
+
+
+def _walk(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, int, Any]]:
+    """Walk over every key and value, with its path."""
+    yield path, depth, value
+    if depth > DEEPEST:
+        return
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if _wrong_with(key) is not None:
+                yield path, depth + 1, key
+            yield from _walk(item, f"{path}.{key}" if path else key, depth + 1)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _walk(item, f"{path}.{index}" if path else str(index), depth + 1)
+
+
+def _wrong_with(value: Any) -> str | None:
+    """Say what keeps one value from being stored; ``None``: nothing."""
+    if isinstance(value, str):
+        if "\x00" in value:
+            return "Leave out NUL characters (\\u0000)."
+        if not value.isascii() and any("\ud800" <= one <= "\udfff" for one in value):
+            return "Leave out lone surrogates (\\ud800 to \\udfff)."
+    elif isinstance(value, bool):
+        return None
+    elif isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        return f"Write integers from -{LARGEST_INTEGER} to {LARGEST_INTEGER}, or as text."
+    elif isinstance(value, float) and not math.isfinite(value):
+        return "Write numbers that a double can hold."
+    return None
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands in one object twice")
+    return values
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _refuse(what: str, error: Exception) -> NoReturn:
+    raise UnreadableBodyError(
+        400, "invalid_json", f"The body is not valid JSON: {what}."
+    ) from error
+
+
+def _short(text: str) -> str:
+    """Cut and escape a text of the caller's, so that it can stand in an answer."""
+    return text.encode("ascii", "backslashreplace").decode().replace("\x00", "\\x00")[:64]

@@ -1,0 +1,60 @@
+"""Health: alive, and ready; neither needs a token."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+
+from almenara.api.dependencies import Parts, PartsNeeded
+from almenara.telemetry import get_logger
+
+log = get_logger("api")
+router = APIRouter(tags=["health"])
+
+#: The database must answer a readiness check within so many seconds.
+_DATABASE_SECONDS = 2.0
+
+
+class Health(BaseModel):
+    """The process is alive."""
+
+    status: str = "ok"
+
+
+class Readiness(BaseModel):
+    """Whether messages can be accepted and sent; names what is not ready."""
+
+    status: str
+    #: Each part: ``ok``, or what is wrong with it.
+    checks: dict[str, str]
+
+
+@router.get("/healthz")
+async def healthz() -> Health:
+    """Say that the process is alive."""
+    return Health()
+
+
+@router.get("/readyz", responses={503: {"model": Readiness}})
+async def readyz(parts: PartsNeeded, response: Response) -> Readiness:
+    """Say whether messages can be accepted and sent; 503 and what is not ready otherwise."""
+    checks = {
+        "database": await _database(parts),
+        "ledger": "ok" if parts.ledger.running else "it writes no more: the server is stopping",
+        "queue": "ok" if parts.queue.healthy else "nothing looks for what is due",
+    }
+    ready = all(check == "ok" for check in checks.values())
+    response.status_code = 200 if ready else 503
+    return Readiness(status="ready" if ready else "not ready", checks=checks)
+
+
+async def _database(parts: Parts) -> str:
+    try:
+        async with asyncio.timeout(_DATABASE_SECONDS):
+            await parts.database.fetch("SELECT revision FROM configuration WHERE id = 1")
+    except Exception as error:  # noqa: BLE001 - whatever it is, the answer is "not ready"
+        log.warning("database_unavailable", error=type(error).__name__)
+        return f"it does not answer ({type(error).__name__})"
+    return "ok"

@@ -1,0 +1,308 @@
+"""Messages: hand one in, look at them, cancel, resend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from almenara.api.body import StrictRoute
+from almenara.api.deliveries import DeliveryOut, delivery_out
+from almenara.api.dependencies import (
+    Cursor,
+    Limit,
+    MessageId,
+    Moment,
+    Name,
+    Parts,
+    PartsNeeded,
+    StrictModel,
+    Text,
+    Word,
+)
+from almenara.api.errors import describe_error, field_errors
+from almenara.deliveries import MessageStatus, NewMessage, Plan
+from almenara.errors import AlmenaraError, InvalidInputError
+from almenara.log import Filters, Story
+from almenara.models import Message, new_id
+from almenara.plugin import Format
+
+router = APIRouter(prefix="/v1", tags=["messages"], route_class=StrictRoute)
+
+#: A message may be scheduled so far ahead.
+FURTHEST = timedelta(days=366)
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("Write at least one character that is not a space.")
+    return value
+
+
+def _ahead(value: datetime) -> datetime:
+    now = datetime.now(UTC)
+    if not now < value <= now + FURTHEST:
+        raise ValueError("Write a time from now to a year ahead.")
+    return value.astimezone(UTC)
+
+
+class MessageBody(StrictModel):
+    """A message without its address."""
+
+    description: Annotated[str, Field(min_length=1), AfterValidator(_not_blank)] = Field(
+        description="The text.", examples=["I need help with my plan"]
+    )
+    title: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
+        default=None, description="A short heading."
+    )
+    format: Format = Field(default="text", description="How the text is written.")
+    priority: Annotated[int, Field(ge=1, le=5)] = Field(
+        default=3, description="1 is the most urgent, 5 the least."
+    )
+    tags: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=32)
+    ] = Field(default_factory=list, description="Words of yours, for plugins.")
+    data: dict[str, Any] = Field(
+        default_factory=dict, description="Structured content, for plugins."
+    )
+    to: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=320)]], Field(max_length=100)
+    ] = Field(default_factory=list, description="Recipients, for channels that allow it.")
+    reference: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
+        default=None, description="Your own reference; the log can be searched for it."
+    )
+    metadata: dict[str, Any] = Field(default_factory=dict, description="Yours; only kept.")
+    send_at: Annotated[AwareDatetime, Field(strict=False), AfterValidator(_ahead)] | None = Field(
+        default=None, description="Not before this time, which has its zone; up to a year ahead."
+    )
+
+    def content(self, topic: str | None) -> NewMessage:
+        """Return the message as accepting takes it."""
+        return NewMessage(
+            id=new_id(),
+            topic=topic,
+            created_at=datetime.now(UTC),
+            **self.model_dump(exclude={"topic", "channel"}),
+        )
+
+
+class MessageIn(MessageBody):
+    """A message with its address: a topic, or a channel."""
+
+    topic: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
+        default=None, description="The topic, in any case.", examples=["sales"]
+    )
+    channel: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
+        default=None, description="Addresses one channel directly; a topic is then only kept."
+    )
+
+    @model_validator(mode="after")
+    def _check_address(self) -> MessageIn:
+        if self.topic is None and self.channel is None:
+            raise ValueError("Name a topic, or a channel.")
+        return self
+
+
+class BatchIn(StrictModel):
+    """Up to a hundred messages, each answered on its own."""
+
+    messages: list[Any] = Field(min_length=1, max_length=100)
+
+
+class AcceptedDelivery(BaseModel):
+    """A delivery that a message was given."""
+
+    id: UUID
+    channel: str
+    status: str
+
+
+class AcceptedOut(BaseModel):
+    """A message that is stored, and will be attempted."""
+
+    id: UUID
+    status: MessageStatus
+    topic: str | None
+    reference: str | None
+    #: Always false until idempotency keys come.
+    duplicate: bool = False
+    deliveries: list[AcceptedDelivery]
+    created_at: datetime
+
+
+class BatchItem(BaseModel):
+    """The answer to one message of a batch."""
+
+    status: int
+    message: AcceptedOut | None = None
+    problem: dict[str, Any] | None = None
+
+
+class BatchOut(BaseModel):
+    """The answers to a batch, in its order."""
+
+    data: list[BatchItem]
+
+
+class MessageOut(BaseModel):
+    """A message as received, and where it stands."""
+
+    id: UUID
+    status: MessageStatus
+    topic: str | None
+    title: str | None
+    description: str
+    format: Format
+    priority: int
+    tags: list[str]
+    data: dict[str, Any]
+    to: list[str]
+    reference: str | None
+    metadata: dict[str, Any]
+    send_at: datetime | None
+    created_at: datetime
+
+
+class MessageStory(MessageOut):
+    """A message with all that happened to it."""
+
+    deliveries: list[DeliveryOut]
+
+
+class MessagePage(BaseModel):
+    """A page of messages, newest first."""
+
+    data: list[MessageOut]
+    next_cursor: str | None
+
+
+@router.post("/messages", status_code=202)
+async def accept_message(body: MessageIn, parts: PartsNeeded, response: Response) -> AcceptedOut:
+    """Accept a message: 202 means that it is committed, synced to disk, and will be attempted."""
+    plan = await parts.acceptor.accept(body.content(body.topic), channel=body.channel)
+    response.headers["Location"] = f"/v1/messages/{plan.message.id}"
+    return accepted_out(plan)
+
+
+@router.post("/messages/batch")
+async def accept_batch(body: BatchIn, parts: PartsNeeded) -> BatchOut:
+    """Accept up to a hundred messages; each is accepted or refused on its own, in order."""
+    return BatchOut(data=[await _accept_item(item, parts) for item in body.messages])
+
+
+@router.post("/topics/{name}/messages", status_code=202)
+async def accept_on_topic(
+    name: Name, body: MessageBody, parts: PartsNeeded, response: Response
+) -> AcceptedOut:
+    """Accept a message whose topic stands in the path, for webhooks."""
+    plan = await parts.acceptor.accept(body.content(name))
+    response.headers["Location"] = f"/v1/messages/{plan.message.id}"
+    return accepted_out(plan)
+
+
+@router.get("/messages")
+async def list_messages(
+    parts: PartsNeeded,
+    *,
+    topic: Word = None,
+    channel: Word = None,
+    status: MessageStatus | None = None,
+    reference: Text = None,
+    since: Moment = None,
+    until: Moment = None,
+    q: Text = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> MessagePage:
+    """List messages, newest first; `q` looks at the newest 10,000, then hands back a cursor."""
+    filters = Filters(
+        topic=topic,
+        channel=channel,
+        status=status,
+        reference=reference,
+        since=since,
+        until=until,
+        q=q,
+    )
+    page = await parts.log.messages(filters, cursor=cursor, limit=limit)
+    return MessagePage(
+        data=[MessageOut(**_fields(row)) for row in page.rows], next_cursor=page.next_cursor
+    )
+
+
+@router.get("/messages/{id}")
+async def show_message(message_id: MessageId, parts: PartsNeeded) -> MessageStory:
+    """Show one message with its deliveries and their attempts."""
+    return story_out(await parts.log.story(message_id))
+
+
+@router.post("/messages/{id}/cancel")
+async def cancel_message(message_id: MessageId, parts: PartsNeeded) -> MessageStory:
+    """Cancel what of a message waits; what is being sent just now ends first."""
+    await parts.operator.cancel_message(message_id)
+    return story_out(await parts.log.story(message_id))
+
+
+@router.post("/messages/{id}/resend", status_code=202)
+async def resend_message(
+    message_id: MessageId,
+    parts: PartsNeeded,
+    *,
+    sent_too: Annotated[bool, Query(description="Also what was sent.")] = False,
+) -> MessageStory:
+    """Send again what of a message failed or was cancelled, as new deliveries."""
+    await parts.operator.resend_message(message_id, sent_too=sent_too)
+    return story_out(await parts.log.story(message_id))
+
+
+def accepted_out(plan: Plan) -> AcceptedOut:
+    """Write the answer to an accepted message."""
+    return AcceptedOut(
+        id=plan.message.id,
+        status=plan.status,
+        topic=plan.message.topic,
+        reference=plan.message.reference,
+        deliveries=[
+            AcceptedDelivery(id=one.id, channel=one.channel, status=one.status)
+            for one in plan.deliveries
+        ],
+        created_at=plan.message.created_at,
+    )
+
+
+def story_out(story: Story) -> MessageStory:
+    """Write one message with all that happened to it."""
+    deliveries: Sequence[DeliveryOut] = [
+        delivery_out(one, story.attempts.get(one.id, ())) for one in story.deliveries
+    ]
+    return MessageStory(**_fields(story.message), deliveries=list(deliveries))
+
+
+async def _accept_item(item: Any, parts: Parts) -> BatchItem:
+    try:
+        body = MessageIn.model_validate(item)
+        plan = await parts.acceptor.accept(body.content(body.topic), channel=body.channel)
+    except ValidationError as error:
+        errors = field_errors(error.errors(include_input=False, include_url=False))
+        refusal = describe_error(InvalidInputError(errors[0].message, errors=errors))
+        return BatchItem(status=refusal["status"], problem=refusal)
+    except AlmenaraError as error:
+        refusal = describe_error(error)
+        return BatchItem(status=refusal["status"], problem=refusal)
+    return BatchItem(status=202, message=accepted_out(plan))
+
+
+def _fields(message: Message) -> dict[str, Any]:
+    names = set(MessageOut.model_fields) - {"to"}
+    return {name: getattr(message, name) for name in names} | {"to": message.recipients}

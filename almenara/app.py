@@ -1,0 +1,178 @@
+"""Builds the application from settings: the only place that wires."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+
+from fastapi import FastAPI
+
+from almenara import __version__
+from almenara.accept import Acceptor
+from almenara.api import channels, deliveries, health, messages, plugins, topics
+from almenara.api.dependencies import Parts
+from almenara.api.body_limit import BodyLimit
+from almenara.api.errors import add_error_handlers
+from almenara.catalogue import Changes, Channels, ChannelSpec, Topics, TopicSpec
+from almenara.database import Database, open_database
+from almenara.database.lock import FileLock
+from almenara.dispatch import Dispatcher, Instances
+from almenara.egress import Egress, configure
+from almenara.errors import ConfigurationError
+from almenara.ledger import Ledger
+from almenara.loader import Plugins
+from almenara.log import Log
+from almenara.migrations import is_empty, migrate, missing_migrations
+from almenara.operate import Operator
+from almenara.queues.embedded import EmbeddedQueue
+from almenara.routing import Routing
+from almenara.secrets import open_vault
+from almenara.settings import Settings
+from almenara.telemetry import get_logger
+
+log = get_logger("app")
+
+
+def utc_now() -> datetime:
+    """Return the present moment; the clock that everything is given."""
+    return datetime.now(UTC)
+
+
+def build(settings: Settings) -> FastAPI:
+    """Build the application; it opens its database when it is started, not before."""
+    app = FastAPI(
+        title="Almenara",
+        version=__version__,
+        summary="A message in over HTTP, out by every channel, with a log that proves it.",
+        lifespan=_lifespan,
+    )
+    app.add_middleware(BodyLimit, largest=settings.max_body_bytes)
+    app.state.settings = settings
+    add_error_handlers(app)
+    for module in (messages, deliveries, topics, channels, plugins, health):
+        app.include_router(module.router)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with running(app.state.settings) as parts:
+        app.state.parts = parts
+        yield
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Database]:
+    """Open the database, on SQLite under its file lock.
+
+    Raises:
+        ConfigurationError: it cannot be opened, or another process serves it.
+    """
+    async with AsyncExitStack() as stack:
+        if settings.uses_sqlite:
+            lock = FileLock(settings.data_dir / "almenara.lock")
+            lock.acquire()
+            stack.callback(lock.release)
+        database = await open_database(settings)
+        stack.push_async_callback(database.close)
+        yield database
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, *, clock: Callable[[], datetime] = utc_now
+) -> AsyncIterator[Parts]:
+    """Run everything behind the API; at the end, drain: what is under way ends first.
+
+    Raises:
+        ConfigurationError: the database, its schema or the key cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(opened(settings))
+        new = await _prepare(database)
+        ledger = Ledger(database)
+        ledger.start()
+        stack.push_async_callback(ledger.close)
+        egress = Egress(settings.egress_allow)
+        configure(egress)
+        stack.push_async_callback(egress.close)
+        parts = await _wire(settings, database, ledger, clock, stack)
+        if new:
+            await _furnish(parts)
+        log.info("ready", database=database.dialect, plugin_count=len(parts.plugins.found))
+        yield parts
+
+
+async def _wire(
+    settings: Settings,
+    database: Database,
+    ledger: Ledger,
+    clock: Callable[[], datetime],
+    stack: AsyncExitStack,
+) -> Parts:
+    """Let the parts learn of each other, and start the queue."""
+    routing, vault = Routing(database), open_vault(settings)
+    found = Plugins(settings.plugins_dir)
+    await asyncio.to_thread(found.load)
+    for broken in found.broken:
+        log.warning("plugin_broken", file=str(broken.file), reason=broken.reason)
+    await routing.refresh()
+    instances = Instances(found, vault)
+    stack.push_async_callback(instances.close)
+    dispatcher = Dispatcher(
+        database=database, ledger=ledger, routing=routing, instances=instances, clock=clock
+    )
+    queue = EmbeddedQueue(
+        database=database,
+        ledger=ledger,
+        routing=routing,
+        dispatcher=dispatcher,
+        clock=clock,
+        sends=settings.sends,
+        alone=settings.uses_sqlite,
+    )
+    await queue.start()
+    stack.push_async_callback(queue.drain, settings.drain_seconds)
+    changes = Changes(ledger=ledger, routing=routing)
+    return Parts(
+        acceptor=Acceptor(ledger=ledger, routing=routing, queue=queue, clock=clock),
+        operator=Operator(
+            database=database, ledger=ledger, routing=routing, queue=queue, clock=clock
+        ),
+        log=Log(database),
+        channels=Channels(
+            database=database,
+            changes=changes,
+            plugins=found,
+            vault=vault,
+            queue=queue,
+            clock=clock,
+        ),
+        topics=Topics(database=database, changes=changes, clock=clock),
+        plugins=found,
+        database=database,
+        ledger=ledger,
+        queue=queue,
+    )
+
+
+async def _prepare(database: Database) -> bool:
+    """Make an empty database, refuse an older one; tell whether it was empty."""
+    if await is_empty(database):
+        await migrate(database)
+        return True
+    missing = await missing_migrations(database)
+    if missing:
+        raise ConfigurationError(
+            f"The database's schema is older than this version of Almenara ({missing[0]} is "
+            "missing). Make a backup, then run `almenara migrate`."
+        )
+    return False
+
+
+async def _furnish(parts: Parts) -> None:
+    """Give a new database a topic that works at once."""
+    await parts.channels.write(ChannelSpec(name="log", plugin="Log"), create=True, replace=True)
+    await parts.topics.write(TopicSpec(name="hello", channels=["log"]), create=True, replace=True)

@@ -1,0 +1,15 @@
+"""Topics and channels: each change is one unit of work, effective when it returns."""
+
+from almenara.catalogue.change import Changes
+from almenara.catalogue.channels import Channels, ChannelSpec, Written
+from almenara.catalogue.topics import StoredTopic, Topics, TopicSpec
+
+__all__ = [
+    "Changes",
+    "ChannelSpec",
+    "Channels",
+    "StoredTopic",
+    "TopicSpec",
+    "Topics",
+    "Written",
+]

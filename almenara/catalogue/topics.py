@@ -1,0 +1,153 @@
+"""Topics: read, written with their channels in order, deleted."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from tortoise.backends.base.client import BaseDBAsyncClient
+
+from almenara.catalogue.change import Changes
+from almenara.database import Database, Transaction
+from almenara.errors import ConflictError, FieldError, InvalidInputError, NotFoundError
+from almenara.models import Channel, Topic, TopicChannel
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic as somebody wants it, checked field by field already."""
+
+    name: str
+    channels: Sequence[str]
+    strategy: str = "all"
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTopic:
+    """A topic with the names of its channels in order."""
+
+    topic: Topic
+    channels: Sequence[str]
+
+
+class Topics:
+    """Reads and changes topics."""
+
+    def __init__(
+        self, *, database: Database, changes: Changes, clock: Callable[[], datetime]
+    ) -> None:
+        self._database = database
+        self._changes = changes
+        self._clock = clock
+
+    async def all(self) -> list[StoredTopic]:
+        """Return every topic by name, each with its channels in order."""
+        reader = self._database.reader
+        topics = await Topic.all().using_db(reader).order_by("name")
+        names = {one.id: one.name for one in await Channel.all().using_db(reader)}
+        of_topic: dict[UUID, list[str]] = {}
+        for link in await TopicChannel.all().using_db(reader).order_by("position"):
+            of_topic.setdefault(link.topic_id, []).append(names[link.channel_id])
+        return [StoredTopic(topic, of_topic.get(topic.id, [])) for topic in topics]
+
+    async def get(self, name: str) -> StoredTopic:
+        """Return one topic.
+
+        Raises:
+            NotFoundError: there is none of this name.
+        """
+        reader = self._database.reader
+        topic = await _topic(name, reader)
+        links = await TopicChannel.filter(topic_id=topic.id).using_db(reader).order_by("position")
+        channels = await Channel.filter(id__in=[one.channel_id for one in links]).using_db(reader)
+        names = {one.id: one.name for one in channels}
+        return StoredTopic(topic, [names[one.channel_id] for one in links])
+
+    async def write(
+        self, spec: TopicSpec, *, create: bool, replace: bool
+    ) -> tuple[StoredTopic, bool]:
+        """Create or replace a topic, and tell whether it is new.
+
+        Raises:
+            ConflictError: it exists, and may not.
+            NotFoundError: it does not exist, and must.
+            InvalidInputError: a channel is not known, or named twice: names each place.
+        """
+
+        async def work(transaction: Transaction) -> tuple[StoredTopic, bool]:
+            client = transaction.client
+            stored = await Topic.filter(name=spec.name).using_db(client).first()
+            if stored is not None and not replace:
+                raise ConflictError(
+                    f"There is a topic {spec.name!r} already; change it with PATCH or PUT.",
+                    code="topic_exists",
+                )
+            if stored is None and not create:
+                raise NotFoundError("topic", spec.name)
+            channels = await _known_channels(spec.channels, client)
+            now = self._clock()
+            topic = stored or Topic(name=spec.name, created_at=now)
+            topic.update_from_dict(
+                {"strategy": spec.strategy, "enabled": spec.enabled, "updated_at": now}
+            )
+            await topic.save(using_db=client, force_create=stored is None)
+            await TopicChannel.filter(topic_id=topic.id).using_db(client).delete()
+            for position, channel in enumerate(channels):
+                link = TopicChannel(topic_id=topic.id, channel_id=channel.id, position=position)
+                await link.save(using_db=client, force_create=True)
+            names = [channel.name for channel in channels]
+            return StoredTopic(topic, names), stored is None
+
+        return await self._changes.make(work)
+
+    async def delete(self, name: str) -> None:
+        """Delete a topic; its messages stay in the log.
+
+        Raises:
+            NotFoundError: there is none of this name.
+        """
+
+        async def work(transaction: Transaction) -> None:
+            topic = await _topic(name, transaction.client)
+            await topic.delete(using_db=transaction.client)
+
+        await self._changes.make(work)
+
+
+async def _topic(name: str, client: BaseDBAsyncClient) -> Topic:
+    topic = await Topic.filter(name=name.strip().lower()).using_db(client).first()
+    if topic is None:
+        raise NotFoundError("topic", name)
+    return topic
+
+
+async def _known_channels(names: Sequence[str], client: BaseDBAsyncClient) -> list[Channel]:
+    """Find the channels of a topic in order; says all that is wrong with them at once."""
+    known = {channel.name: channel for channel in await Channel.all().using_db(client)}
+    wrong: list[FieldError] = []
+    for index, name in enumerate(names):
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3)
+            hint = f" Did you mean {', '.join(near)}?" if near else ""
+            wrong.append(
+                FieldError(
+                    field=f"channels.{index}",
+                    code="channel_not_found",
+                    message=f"There is no channel {name!r}.{hint}",
+                )
+            )
+        elif name in names[:index]:
+            wrong.append(
+                FieldError(
+                    field=f"channels.{index}",
+                    code="channel_twice",
+                    message=f"The channel {name!r} is named twice.",
+                )
+            )
+    if wrong:
+        raise InvalidInputError("The topic's channels are not valid.", errors=wrong)
+    return [known[name] for name in names]

@@ -1,0 +1,107 @@
+"""What is wrong with this set-up, found before serving."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from almenara.app import opened
+from almenara.database import Database
+from almenara.dispatch import describe
+from almenara.errors import AlmenaraError, ConfigurationError, InvalidInputError
+from almenara.loader import Plugins
+from almenara.migrations import is_empty, missing_migrations
+from almenara.routing import ChannelRoute, Routing
+from almenara.secrets import Vault, open_vault
+from almenara.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    #: What was looked at, such as ``database`` or ``channel team-slack``.
+    subject: str
+    level: Literal["ok", "warning", "error"]
+    #: What is so, and what to do about it.
+    message: str
+
+
+async def check_set_up(settings: Settings) -> list[Finding]:
+    """Look at the database, the key, the plugins and the channels; change nothing that matters.
+
+    An SQLite database that is being served is not opened; ask the server's ``/readyz`` instead.
+    """
+    plugins = Plugins(settings.plugins_dir)
+    await asyncio.to_thread(plugins.load)
+    findings = _plugins(plugins)
+    try:
+        async with opened(settings) as database:
+            findings += await _database(database, settings, plugins)
+    except ConfigurationError as error:
+        findings.append(Finding("database", "error", error.message))
+    return findings
+
+
+def _plugins(plugins: Plugins) -> list[Finding]:
+    names = ", ".join(plugin.name for plugin in plugins.found)
+    findings = [Finding("plugins", "ok", f"Found {names}.")]
+    findings += [
+        Finding(f"plugin {broken.name or broken.directory}", "error", broken.reason)
+        for broken in plugins.broken
+    ]
+    return findings
+
+
+async def _database(database: Database, settings: Settings, plugins: Plugins) -> list[Finding]:
+    if await is_empty(database):
+        return [Finding("database", "ok", "It is empty; `almenara serve` will make the tables.")]
+    missing = await missing_migrations(database)
+    if missing:
+        return [
+            Finding(
+                "database",
+                "error",
+                f"Its schema is older than this version ({missing[0]} is missing). Make a backup, "
+                "then run `almenara migrate`.",
+            )
+        ]
+    findings = [Finding("database", "ok", f"{database.dialect}, the schema is current.")]
+    try:
+        vault = open_vault(settings)
+    except ConfigurationError as error:
+        return [*findings, Finding("secret key", "error", error.message)]
+    table = await Routing(database).refresh()
+    findings += [
+        await asyncio.to_thread(_channel, channel, plugins, vault)
+        for channel in table.channels.values()
+    ]
+    nowhere = "It has no enabled channel: its messages are stored, and sent nowhere."
+    findings += [
+        Finding(f"topic {topic.name}", "warning", nowhere)
+        for topic in table.topics.values()
+        if not table.channels_of(topic)
+    ]
+    return findings
+
+
+def _channel(channel: ChannelRoute, plugins: Plugins, vault: Vault) -> Finding:
+    """Build the channel's plugin as an attempt would."""
+    subject = f"channel {channel.name}"
+    try:
+        values = vault.open(channel.settings, place=channel.id)
+        plugins.build(plugins.get(channel.plugin), values)
+    except InvalidInputError as error:
+        return Finding(subject, "error", _fields(error))
+    except AlmenaraError as error:
+        return Finding(subject, "error", describe(error, ()))
+    if not channel.enabled:
+        return Finding(subject, "warning", "It is disabled; what waits for it keeps waiting.")
+    return Finding(subject, "ok", f"{channel.plugin} can be built.")
+
+
+def _fields(error: InvalidInputError) -> str:
+    parts: Sequence[str] = [f"{one.field}: {one.message}" for one in error.errors]
+    return " ".join(parts) or error.message

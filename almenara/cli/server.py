@@ -1,0 +1,196 @@
+"""The commands that open the database themselves: serve, migrate, check."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import os
+import signal
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from almenara.errors import AlmenaraError, ConfigurationError
+from almenara.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    import uvicorn
+
+#: sysexits.h: the set-up is wrong.
+EX_CONFIG = 78
+
+#: Requests under way get so long to be answered when the server stops, in seconds.
+_ANSWER_SECONDS = 5
+
+Host = Annotated[str | None, typer.Option(help="The address to serve on.")]
+Port = Annotated[int | None, typer.Option(min=0, max=65535, help="The port; 0 takes any free one.")]
+Insecure = Annotated[
+    bool,
+    typer.Option("--insecure", help="Serve on an address that others reach, without tokens."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for machines.")]
+
+
+def serve(host: Host = None, port: Port = None, insecure: Insecure = False) -> None:
+    """Serve the API and send in the background; an empty database is made at once.
+
+    Example: almenara serve --port 8123
+    """
+    settings = _settings(host=host, port=port)
+    from almenara.telemetry import configure
+
+    configure(settings.log_format, settings.log_level)
+    try:
+        _check_address(settings.host, insecure=insecure)
+        _run_loop(_serve(settings))
+    except AlmenaraError as error:
+        _stop(error)
+
+
+def migrate(as_json: AsJson = False) -> None:
+    """Bring the database's schema up to date; the server must not run on SQLite meanwhile."""
+    settings = _settings()
+    try:
+        names = asyncio.run(_migrate(settings))
+    except AlmenaraError as error:
+        _stop(error)
+    if as_json:
+        typer.echo(json.dumps({"applied": names}))
+    else:
+        typer.echo("\n".join(f"Applied {name}." for name in names) or "The schema is current.")
+
+
+def check(as_json: AsJson = False) -> None:
+    """Say what is wrong with this set-up, before serving."""
+    settings = _settings()
+    from almenara.check import check_set_up
+
+    findings = asyncio.run(check_set_up(settings))
+    if as_json:
+        rows = [
+            {"subject": one.subject, "level": one.level, "message": one.message} for one in findings
+        ]
+        typer.echo(json.dumps({"data": rows}))
+    else:
+        signs = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}
+        for one in findings:
+            typer.echo(f"{signs[one.level]}  {one.subject}: {one.message}")
+    if any(one.level == "error" for one in findings):
+        raise typer.Exit(1)
+
+
+async def _serve(settings: Settings) -> None:
+    """Serve until a signal; then answer what is under way, drain, and end."""
+    import uvicorn
+
+    from almenara.app import build, running
+    from almenara.telemetry import get_logger
+
+    async with running(settings) as parts:
+        app = build(settings)
+        app.state.parts = parts
+        server = _server(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=_ANSWER_SECONDS,
+            )
+        )
+        stopping = asyncio.create_task(_announce(server, settings))
+        try:
+            await server.serve()
+        finally:
+            stopping.cancel()
+        get_logger("app").info("stopping")
+
+
+def _server(config: uvicorn.Config) -> uvicorn.Server:
+    """Make a server that leaves signals to us: uvicorn would die of its own before the drain."""
+    import contextlib
+    from collections.abc import Iterator
+
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self.stop)
+            yield
+
+        def stop(self) -> None:
+            if self.should_exit:
+                # Asked twice: at once. What is under way is found again at the next start.
+                os._exit(1)
+            self.should_exit = True
+
+    return Server(config)
+
+
+async def _announce(server: uvicorn.Server, settings: Settings) -> None:
+    """Say where it serves, once it does."""
+    from almenara.telemetry import get_logger
+
+    log = get_logger("app")
+    while not server.started:  # noqa: ASYNC110 - uvicorn tells it by nothing else
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    log.info("serving", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")
+    if not is_loopback(settings.host):
+        log.warning(
+            "insecure",
+            reason="anyone who reaches this address can send and read messages: no tokens are "
+            "asked for",
+        )
+
+
+async def _migrate(settings: Settings) -> list[str]:
+    from almenara.app import opened
+    from almenara.migrations import migrate as apply_migrations
+
+    async with opened(settings) as database:
+        return await apply_migrations(database)
+
+
+def _run_loop(work: Coroutine[Any, Any, None]) -> None:
+    import uvloop
+
+    uvloop.run(work)
+
+
+def _check_address(host: str, *, insecure: bool) -> None:
+    if not insecure and not is_loopback(host):
+        raise ConfigurationError(
+            f"Without authentication, {host} is not served: anyone who reaches it could send and "
+            "read messages. Serve 127.0.0.1, or add --insecure if something in front of it asks "
+            "for tokens."
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address is reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _settings(**overrides: object) -> Settings:
+    try:
+        return read_settings(**overrides)  # type: ignore[arg-type]  # each is checked by the model
+    except ConfigurationError as error:
+        _stop(error)
+
+
+def _stop(error: AlmenaraError) -> NoReturn:
+    typer.echo(error.message, err=True)
+    raise typer.Exit(EX_CONFIG) from error

@@ -1,0 +1,186 @@
+"""Opening the database: Tortoise's set-up, one connection that writes and one that reads.
+
+On SQLite only the ledger's connection writes and checkpoints (SQLite before 3.51.3 can corrupt a
+write-ahead log that two connections checkpoint); the other is ``query_only``. On PostgreSQL both
+are pools.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.context import TortoiseContext
+
+from almenara.database.transaction import Dialect, Row, Transaction, read_id, read_timestamp
+from almenara.errors import ConfigurationError
+from almenara.settings import Settings
+
+__all__ = [
+    "Database",
+    "Dialect",
+    "Row",
+    "Transaction",
+    "open_database",
+    "read_id",
+    "read_timestamp",
+    "tortoise_config",
+]
+
+#: UPDATE ... FROM with RETURNING came with this version.
+_OLDEST_SQLITE = (3, 35, 0)
+_READER = "default"
+_WRITER = "writer"
+
+
+@dataclass(frozen=True)
+class Database:
+    """The open database of one process."""
+
+    dialect: Dialect
+    context: TortoiseContext
+    #: For reading: ``using_db=database.reader``.
+    reader: BaseDBAsyncClient
+    #: For migrations and the ledger, and for nobody else.
+    writer: BaseDBAsyncClient
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Open a transaction on the writing connection: commits at the end, or rolls back.
+
+        A commit that returned is synced to disk.
+        """
+        async with self.writer._in_transaction() as client:  # noqa: SLF001 - by name it would look into the task's context, which a request's task does not have
+            yield Transaction(client, self.dialect)
+
+    async def fetch(self, sql: str, *values: object) -> list[Row]:
+        """Read rows by one statement on the reading connection."""
+        return await Transaction(self.reader, self.dialect).fetch(sql, *values)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.context.close_connections()
+
+
+async def open_database(settings: Settings) -> Database:
+    """Connect to the database of the settings; it may be empty.
+
+    Raises:
+        ConfigurationError: it cannot be reached, or this SQLite is too old.
+    """
+    if settings.uses_sqlite:
+        _check_sqlite_version()
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    context = TortoiseContext()
+    with context:
+        # The fallback lets tasks that did not inherit this context (requests') see the models.
+        await context.init(tortoise_config(settings), _enable_global_fallback=True)
+    database = Database(
+        dialect="sqlite" if settings.uses_sqlite else "postgres",
+        context=context,
+        reader=context.connections.get(_READER),
+        writer=context.connections.get(_WRITER),
+    )
+    try:
+        # The writer first: it turns the write-ahead log on, which the reader is not allowed to.
+        for client in (database.writer, database.reader):
+            await client.execute_query("SELECT 1")
+    except Exception as error:
+        await database.close()
+        raise ConfigurationError(_unreachable(settings, error)) from error
+    return database
+
+
+def tortoise_config(settings: Settings) -> dict[str, Any]:
+    """Return Tortoise's configuration for these settings."""
+    connections = (
+        _sqlite_connections(settings) if settings.uses_sqlite else _postgres_connections(settings)
+    )
+    return {
+        "connections": connections,
+        "apps": {
+            "almenara": {
+                "models": ["almenara.models"],
+                "default_connection": _READER,
+                "migrations": "almenara.migrations",
+            }
+        },
+        "use_tz": True,
+        "timezone": "UTC",
+    }
+
+
+def _sqlite_connections(settings: Settings) -> dict[str, Any]:
+    pragmas = {
+        "file_path": str(settings.database_file),
+        "journal_mode": "WAL",
+        "synchronous": "FULL",
+        "busy_timeout": 5000,
+        "foreign_keys": "ON",
+        # Cut the log back after a checkpoint; Tortoise's 16 KiB would truncate it at each one.
+        "journal_size_limit": 67_108_864,
+    }
+    reading = {name: value for name, value in pragmas.items() if not name.startswith("journal")} | {
+        "query_only": "ON",
+        "wal_autocheckpoint": 0,
+        "journal_mode": "WAL",
+    }
+    return {
+        _WRITER: {"engine": "almenara.database.sqlite", "credentials": pragmas},
+        _READER: {"engine": "almenara.database.sqlite", "credentials": reading},
+    }
+
+
+def _postgres_connections(settings: Settings) -> dict[str, Any]:
+    assert settings.database_url is not None  # noqa: S101 - the caller asked uses_sqlite
+    url = urlsplit(settings.database_url.get_secret_value())
+    credentials: dict[str, Any] = {
+        "host": url.hostname or "localhost",
+        "port": url.port or 5432,
+        "user": unquote(url.username or ""),
+        "password": unquote(url.password) if url.password else None,
+        "database": url.path.lstrip("/") or None,
+        "timeout": 5,
+        "command_timeout": 30,
+        "application_name": "almenara",
+        "server_settings": {
+            "idle_in_transaction_session_timeout": "30000",
+            "timezone": "UTC",
+        },
+    }
+    return {
+        _WRITER: {
+            "engine": "almenara.database.asyncpg",
+            "credentials": credentials | {"minsize": 1, "maxsize": 4},
+        },
+        _READER: {
+            "engine": "almenara.database.asyncpg",
+            "credentials": credentials | {"minsize": 1, "maxsize": 8},
+        },
+    }
+
+
+def _check_sqlite_version() -> None:
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        oldest = ".".join(str(part) for part in _OLDEST_SQLITE)
+        raise ConfigurationError(
+            f"Python's SQLite is {sqlite3.sqlite_version}; Almenara needs {oldest} or newer. "
+            "Use a newer Python, or PostgreSQL (ALMENARA_DATABASE_URL)."
+        )
+
+
+def _unreachable(settings: Settings, error: Exception) -> str:
+    """Say what could not be reached, without the password that stands in the URL."""
+    if settings.uses_sqlite:
+        return f"The database {settings.database_file} cannot be opened: {error}"
+    credentials = _postgres_connections(settings)[_WRITER]["credentials"]
+    where = f"{credentials['host']}:{credentials['port']}/{credentials['database']}"
+    return (
+        f"The PostgreSQL database {where} cannot be reached ({type(error).__name__}). "
+        "Check ALMENARA_DATABASE_URL and that the server runs."
+    )

@@ -1,0 +1,76 @@
+"""One classifier of database errors: whose fault it is, and whether trying again may help.
+
+Tortoise lets most driver errors through untranslated, so both drivers' own classes are read here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from enum import Enum
+
+import asyncpg
+from tortoise.exceptions import DBConnectionError, IntegrityError
+
+
+class Fault(Enum):
+    """What kind of trouble a database error is."""
+
+    #: The rows themselves are wrong: writing them again cannot help, other rows are fine.
+    DATA = "data"
+    #: Two transactions stood in each other's way: the same again will do.
+    COLLISION = "collision"
+    #: The database cannot write just now: full, away, starting, overloaded.
+    UNAVAILABLE = "unavailable"
+
+
+_COLLISIONS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_DATA = (
+    IntegrityError,
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    UnicodeEncodeError,
+    OverflowError,
+)
+_UNAVAILABLE = (
+    OSError,
+    TimeoutError,
+    DBConnectionError,
+    sqlite3.OperationalError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalServerError,
+)
+
+
+def classify(error: BaseException) -> Fault | None:
+    """Return what kind of database trouble an error is; ``None``: none, but a mistake of ours."""
+    for cause in _causes(error):
+        if isinstance(cause, _COLLISIONS):
+            return Fault.COLLISION
+        if isinstance(cause, _DATA):
+            return Fault.DATA
+        if isinstance(cause, _UNAVAILABLE):
+            return _of_sqlite(cause) if isinstance(cause, sqlite3.Error) else Fault.UNAVAILABLE
+    return None
+
+
+def _of_sqlite(error: sqlite3.Error) -> Fault | None:
+    """Tell "disk full" and "locked" from "no such column", which share a class in SQLite."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    if code in {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISUSE}:
+        return None
+    return Fault.UNAVAILABLE
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Walk from an error through what it wraps: Tortoise puts the driver's error into ``args``."""
+    one: BaseException | None = error
+    while one is not None:
+        yield one
+        inner = next((part for part in one.args if isinstance(part, BaseException)), None)
+        one = inner or one.__cause__

@@ -1,0 +1,119 @@
+"""The SQLite engine for Tortoise: transactions that begin IMMEDIATE and survive cancellation.
+
+Two faults of Tortoise 1.1.9 are cured here. A task cancelled while it enters a transaction left the
+connection's lock taken for ever (tortoise/tortoise-orm#1152). And ``BEGIN`` is deferred, so that
+several processes which read and then write fail with "database is locked" in spite of the busy
+timeout. The module's name contains ``sqlite`` because the migration executor chooses its dialect by
+that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+from tortoise.backends.base.client import TransactionalDBClient, TransactionContext
+from tortoise.backends.sqlite.client import SqliteClient as TortoiseSqliteClient
+from tortoise.backends.sqlite.client import (
+    SqliteTransactionContext,
+    SqliteTransactionWrapper,
+    translate_exceptions,
+)
+from tortoise.connection import get_connections
+
+
+class SqliteClient(TortoiseSqliteClient):
+    """A connection to one SQLite file."""
+
+    def _in_transaction(self) -> TransactionContext:
+        return SafeTransactionContext(ImmediateTransaction(self), self._lock)
+
+
+class ImmediateTransaction(SqliteTransactionWrapper):
+    """A transaction that takes the write lock when it begins, and so never has to upgrade."""
+
+    async def begin(self) -> None:
+        """Take the write lock; waits for the busy timeout (5 s) at most."""
+        await _begin(self, "BEGIN IMMEDIATE")
+
+    async def execute_script(self, query: str) -> None:
+        """Run several statements inside this transaction.
+
+        Python's ``executescript`` commits first, which would tear a migration from its record.
+        """
+        for statement in _statements(query):
+            await self.execute_query(statement)
+
+
+@translate_exceptions
+async def _begin(transaction: ImmediateTransaction, statement: str) -> None:
+    await transaction._connection.execute(statement)  # noqa: SLF001 - the base class's own handle
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Take a script apart where SQLite itself sees a statement end."""
+    statement = ""
+    for part in script.split(";"):
+        statement += f"{part};"
+        if sqlite3.complete_statement(statement):
+            if statement.strip("; \n\t"):
+                yield statement
+            statement = ""
+
+
+class SafeTransactionContext(SqliteTransactionContext):
+    """A transaction context that gives the lock back however its entry or exit is broken off."""
+
+    async def __aenter__(self) -> TransactionalDBClient:
+        await self._trxlock.acquire()
+        token = None
+        try:
+            await self.ensure_connection()
+            token = get_connections().set(self.connection_name, self.connection)
+            await self.connection.begin()
+        except BaseException:
+            get_connections().reset(token)
+            # The BEGIN may still be on its way in the connection's thread: the roll-back queues up
+            # behind it, in a task of its own, so that a second cancellation cannot cut it short.
+            await asyncio.shield(asyncio.ensure_future(self._give_back()))
+            raise
+        self.token = token
+        return self.connection  # type: ignore[no-any-return]  # Tortoise types it as Any
+
+    async def __aexit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
+        get_connections().reset(self.token)
+        ending = asyncio.ensure_future(self._end(failed=exc_type is not None))
+        await asyncio.shield(ending)
+
+    async def _end(self, *, failed: bool) -> None:
+        try:
+            if self.connection._finalized:  # noqa: SLF001 - Tortoise has no public word for it
+                return
+            if failed:
+                await self.connection.rollback()
+            else:
+                await self._commit()
+        finally:
+            self._trxlock.release()
+
+    async def _commit(self) -> None:
+        try:
+            await self.connection.commit()
+        except BaseException:
+            # A COMMIT that failed (disk full) leaves the transaction open: the next one must not
+            # find it.
+            await self.connection._connection.rollback()  # noqa: SLF001 - see above
+            raise
+
+    async def _give_back(self) -> None:
+        try:
+            if self.connection._connection:  # noqa: SLF001 - see above
+                await self.connection._connection.rollback()  # noqa: SLF001 - see above
+        finally:
+            self._trxlock.release()
+
+
+#: The name under which Tortoise looks for an engine's client.
+client_class = SqliteClient

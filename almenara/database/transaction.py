@@ -1,0 +1,116 @@
+"""One open transaction, in one dialect of SQL for both databases.
+
+Statements are written with PostgreSQL's numbered parameters (``$1``). Many rows go into one
+statement through :meth:`Transaction.rows`: ``UNNEST`` on PostgreSQL, ``json_each`` on SQLite.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Literal
+from uuid import UUID
+
+from tortoise.backends.base.client import BaseDBAsyncClient
+
+Dialect = Literal["sqlite", "postgres"]
+Row = dict[str, Any]
+
+#: The types that a column of :meth:`Transaction.rows` may have, as PostgreSQL names them.
+ColumnType = Literal["uuid", "text", "timestamptz", "integer", "jsonb", "boolean"]
+
+
+class Transaction:
+    """What may be done inside one transaction; commit and roll-back belong to whoever opened it."""
+
+    def __init__(self, client: BaseDBAsyncClient, dialect: Dialect) -> None:
+        #: For Tortoise models: ``using_db=transaction.client``.
+        self.client = client
+        self.dialect = dialect
+
+    async def execute(self, sql: str, *values: object) -> int:
+        """Run one statement and return the number of rows it changed."""
+        count, _ = await self.client.execute_query(self._words(sql), self._values(values))
+        return count
+
+    async def fetch(self, sql: str, *values: object) -> list[Row]:
+        """Run one statement and return its rows, those of ``RETURNING`` included."""
+        return await self.client.execute_query_dict(self._words(sql), self._values(values))
+
+    async def insert(
+        self, table: str, columns: Mapping[str, ColumnType], rows: Sequence[Sequence[object]]
+    ) -> None:
+        """Insert many rows by one statement; the values stand in the order of ``columns``."""
+        if not rows:
+            return
+        source, values = self.rows(columns, rows)
+        names = ", ".join(columns)
+        await self.execute(
+            f"INSERT INTO {table} ({names}) SELECT {names} FROM {source}",
+            *values,
+        )
+
+    def rows(
+        self,
+        columns: Mapping[str, ColumnType],
+        rows: Sequence[Sequence[object]],
+        *,
+        first: int = 1,
+    ) -> tuple[str, list[object]]:
+        """Make a table of many rows out of parameters: the text for ``FROM``, and the parameters.
+
+        Args:
+            first: the number of the first parameter that is free.
+        """
+        if self.dialect == "postgres":
+            arrays = ", ".join(
+                f"${first + index}::{kind}[]" for index, kind in enumerate(columns.values())
+            )
+            lists = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in columns]
+            return f"UNNEST({arrays}) AS v({', '.join(columns)})", list(lists)
+        picks = ", ".join(
+            f"json_extract(value, '$[{index}]') AS {name}" for index, name in enumerate(columns)
+        )
+        text = json.dumps([[_for_sqlite(value) for value in row] for row in rows])
+        return f"(SELECT {picks} FROM json_each(${first})) AS v", [text]
+
+    def _words(self, sql: str) -> str:
+        return _for_sqlite_words(sql) if self.dialect == "sqlite" else sql
+
+    def _values(self, values: Sequence[object]) -> list[object]:
+        if self.dialect == "postgres":
+            return list(values)
+        return [_for_sqlite(value) for value in values]
+
+
+def timestamp_text(moment: datetime) -> str:
+    """Return the text under which SQLite stores a moment: UTC, so that text order is time order."""
+    return moment.astimezone(UTC).isoformat(" ", timespec="microseconds")
+
+
+def read_timestamp(value: object) -> datetime:
+    """Read a moment that either database returned."""
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    return moment.astimezone(UTC)
+
+
+def read_id(value: object) -> UUID:
+    """Read an id that either database returned."""
+    return value if isinstance(value, UUID) else UUID(str(value))
+
+
+@lru_cache(maxsize=512)
+def _for_sqlite_words(sql: str) -> str:
+    """Write PostgreSQL's ``$1`` as SQLite's ``?1``."""
+    return re.sub(r"\$(\d+)", r"?\1", sql)
+
+
+def _for_sqlite(value: object) -> object:
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, datetime):
+        return timestamp_text(value)
+    return value

@@ -1,0 +1,51 @@
+"""The state machine of a delivery, and the only writer of a status.
+
+``states`` says what there is and is pure; ``attempts`` and ``operator`` hold every statement that
+moves a delivery; ``messages`` rolls a message's status up. Each statement runs inside a transaction
+that the ledger opened.
+"""
+
+from almenara.deliveries.attempts import claim_due, rescue, settle
+from almenara.deliveries.messages import refresh_messages
+from almenara.deliveries.operator import cancel, give_back, insert, release
+from almenara.deliveries.rows import NewDelivery, NewMessage, Plan
+from almenara.deliveries.states import (
+    DEATHS_ALLOWED,
+    FINAL,
+    LEASE,
+    TRANSITIONS,
+    Claim,
+    MessageStatus,
+    Outcome,
+    Reason,
+    Result,
+    Status,
+    after_unknown,
+    roll_up,
+)
+
+__all__ = [
+    "DEATHS_ALLOWED",
+    "FINAL",
+    "LEASE",
+    "TRANSITIONS",
+    "Claim",
+    "MessageStatus",
+    "NewDelivery",
+    "NewMessage",
+    "Outcome",
+    "Plan",
+    "Reason",
+    "Result",
+    "Status",
+    "after_unknown",
+    "cancel",
+    "claim_due",
+    "give_back",
+    "insert",
+    "refresh_messages",
+    "release",
+    "rescue",
+    "roll_up",
+    "settle",
+]

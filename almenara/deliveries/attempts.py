@@ -1,0 +1,161 @@
+"""The moves around an attempt: claimed, settled by its result, rescued from a dead process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from almenara.database import Row, Transaction, read_id, read_timestamp
+from almenara.deliveries.messages import lock_messages, refresh_messages
+from almenara.deliveries.states import LEASE, Claim, Outcome, Result, after_unknown
+from almenara.models import new_id
+
+
+async def claim_due(
+    transaction: Transaction, limits: Sequence[tuple[str, int]], *, now: datetime
+) -> list[Claim]:
+    """Claim what is due, up to each channel's limit, the most urgent and oldest first.
+
+    What another process is claiming at the same moment is passed over. The claim is committed
+    before anything is sent, so a full disk stops sends instead of repeating them.
+    """
+    token = new_id()
+    skip = "FOR UPDATE SKIP LOCKED" if transaction.dialect == "postgres" else ""
+    claims: list[Claim] = []
+    for channel, limit in limits:
+        rows = await transaction.fetch(
+            f"""
+            UPDATE delivery SET status = 'sending', attempt_number = attempt_number + 1,
+                token = $1, started_at = $2, lease_until = $3
+            WHERE id IN (
+                SELECT id FROM delivery
+                WHERE status = 'pending' AND channel = $4 AND due_at <= $5
+                ORDER BY priority, due_at LIMIT $6 {skip})
+            RETURNING id, message_id, attempt_number, retry_step
+            """,
+            *(token, now, now + LEASE, channel, now, limit),
+        )
+        claims += [
+            Claim(
+                delivery_id=read_id(row["id"]),
+                message_id=read_id(row["message_id"]),
+                channel=channel,
+                attempt_number=row["attempt_number"],
+                retry_step=row["retry_step"],
+                token=token,
+                started_at=now,
+                lease_until=now + LEASE,
+            )
+            for row in rows
+        ]
+    await refresh_messages(transaction, {claim.message_id for claim in claims})
+    return claims
+
+
+async def settle(transaction: Transaction, results: Sequence[Result]) -> set[UUID]:
+    """Move deliveries by the results of their attempts; return the tokens' true holders.
+
+    A result whose claim is no longer held moves nothing. Where somebody asked for cancellation
+    meanwhile, a delivery that would come back is cancelled instead; success wins.
+    """
+    await lock_messages(transaction, {result.claim.message_id for result in results})
+    source, values = transaction.rows(
+        {
+            "id": "uuid",
+            "attempt_number": "integer",
+            "token": "uuid",
+            "status": "text",
+            "reason": "text",
+            "due_at": "timestamptz",
+            "retry_step": "integer",
+            "death_count": "integer",
+            "reference": "text",
+            "finished_at": "timestamptz",
+        },
+        [
+            (
+                result.claim.delivery_id,
+                result.claim.attempt_number,
+                result.claim.token,
+                result.status.value,
+                result.reason.value if result.reason else None,
+                result.due_at,
+                result.retry_step,
+                result.death_count,
+                result.reference,
+                result.finished_at,
+            )
+            for result in results
+        ],
+    )
+    rows = await transaction.fetch(
+        f"""
+        UPDATE delivery SET
+            status = CASE WHEN v.status IN ('pending', 'held') AND cancel_reason IS NOT NULL
+                THEN 'cancelled' ELSE v.status END,
+            reason = CASE WHEN v.status IN ('pending', 'held') AND cancel_reason IS NOT NULL
+                THEN cancel_reason ELSE v.reason END,
+            finished_at = CASE WHEN v.status IN ('sent', 'failed') OR cancel_reason IS NOT NULL
+                THEN v.finished_at END,
+            due_at = COALESCE(v.due_at, delivery.due_at),
+            retry_step = v.retry_step, death_count = v.death_count, reference = v.reference,
+            token = NULL, lease_until = NULL, cancel_reason = NULL
+        FROM {source}
+        WHERE delivery.id = v.id AND delivery.status = 'sending'
+            AND delivery.attempt_number = v.attempt_number AND delivery.token = v.token
+        RETURNING delivery.id
+        """,
+        *values,
+    )
+    await refresh_messages(transaction, {result.claim.message_id for result in results})
+    return {read_id(row["id"]) for row in rows}
+
+
+async def rescue(transaction: Transaction, *, now: datetime, all_of_them: bool) -> list[Result]:
+    """Take back what dead processes held, and return an ``unknown`` result for each.
+
+    Args:
+        all_of_them: also rows whose lease still runs: only right where no other process can live,
+            which is SQLite under its file lock.
+    """
+    rows = await transaction.fetch(
+        """
+        SELECT delivery.*, channel.on_unknown FROM delivery
+        LEFT JOIN channel ON channel.name = delivery.channel
+        WHERE delivery.status = 'sending' AND (delivery.lease_until < $1 OR $2 = 1)
+        ORDER BY delivery.id
+        """
+        + ("FOR UPDATE OF delivery SKIP LOCKED" if transaction.dialect == "postgres" else ""),
+        *(now, int(all_of_them)),
+    )
+    results = [_unknown(row, now) for row in rows]
+    if results:
+        await settle(transaction, results)
+    return results
+
+
+def _unknown(row: Row, now: datetime) -> Result:
+    claim = Claim(
+        delivery_id=read_id(row["id"]),
+        message_id=read_id(row["message_id"]),
+        channel=row["channel"],
+        attempt_number=row["attempt_number"],
+        retry_step=row["retry_step"],
+        token=read_id(row["token"]),
+        started_at=read_timestamp(row["started_at"]),
+        lease_until=read_timestamp(row["lease_until"]),
+    )
+    death_count = row["death_count"] + 1
+    status, reason = after_unknown(row["on_unknown"], death_count)
+    return Result(
+        claim=claim,
+        outcome=Outcome.UNKNOWN,
+        finished_at=now,
+        status=status,
+        reason=reason,
+        due_at=now,
+        retry_step=claim.retry_step,
+        death_count=death_count,
+        error="The process that made this attempt ended; whether it was sent is not known.",
+    )

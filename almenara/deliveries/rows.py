@@ -1,0 +1,64 @@
+"""The rows of one accepted message, as they will be inserted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from almenara.deliveries.states import Claim, MessageStatus, Status
+from almenara.plugin import Format
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message to be inserted, as received."""
+
+    id: UUID
+    topic: str | None
+    description: str
+    created_at: datetime
+    title: str | None = None
+    format: Format = "text"
+    priority: int = 3
+    tags: Sequence[str] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
+    to: Sequence[str] = ()
+    reference: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    sender: str | None = None
+    send_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """A delivery to be inserted: pending, or born claimed by the process that accepts it."""
+
+    id: UUID
+    message_id: UUID
+    channel: str
+    position: int
+    priority: int
+    due_at: datetime
+    created_at: datetime
+    #: Set for one that is born claimed, because a send slot is free for it now.
+    claim: Claim | None = None
+    resend_of: UUID | None = None
+
+    @property
+    def status(self) -> Status:
+        """The state in which it is born."""
+        return Status.SENDING if self.claim else Status.PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that accepting one message writes, made from one state of the configuration."""
+
+    message: NewMessage
+    status: MessageStatus
+    deliveries: Sequence[NewDelivery]
+    #: The configuration's revision that the plan was made from.
+    revision: int

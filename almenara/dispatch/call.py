@@ -1,0 +1,147 @@
+"""One call of a plugin under a deadline; nothing that it raises or does escapes from here.
+
+An async method runs as a task, a sync one in a thread of its own that does not keep the process
+alive. Work that the plugin adds to ``background_tasks`` runs afterwards, as part of the attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import BackgroundTasks
+
+from almenara.plugin import Message
+
+#: A task that was told to stop gets so long to do so, in seconds, before its result is recorded.
+_STOPPING_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class Ended:
+    """How a call ended."""
+
+    #: What the plugin returned, if nothing went wrong.
+    value: Any = None
+    error: BaseException | None = None
+    #: The deadline passed.
+    timed_out: bool = False
+    #: The process is stopping and waits no longer.
+    abandoned: bool = False
+    #: What still runs in spite of its deadline, and keeps its slot until it ends.
+    lingering: asyncio.Future[Any] | None = None
+
+
+@dataclass(slots=True)
+class _Threads:
+    """The threads of one call that still run."""
+
+    running: set[asyncio.Future[Any]] = field(default_factory=set)
+
+    async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        future = in_thread(function, *args, **kwargs)
+        self.running.add(future)
+        future.add_done_callback(self.running.discard)
+        return await asyncio.shield(future)
+
+
+async def call_plugin(
+    build: Callable[[], Any],
+    message: Message,
+    *,
+    timeout_seconds: float,
+    abandon: asyncio.Future[None],
+) -> Ended:
+    """Build a plugin's instance and let it send one message.
+
+    Args:
+        build: makes the instance, or returns the one that is kept; runs in a thread.
+        abandon: done when the process waits no longer for attempts under way.
+    """
+    threads = _Threads()
+    task = asyncio.ensure_future(_guarded(build, message, threads))
+    either: set[asyncio.Future[Any]] = {task, abandon}
+    await asyncio.wait(either, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        return task.result()
+    task.cancel()
+    await asyncio.wait({task}, timeout=_STOPPING_SECONDS)
+    still = [one for one in (task, *threads.running) if not one.done()]
+    return Ended(
+        timed_out=not abandon.done(),
+        abandoned=abandon.done(),
+        lingering=asyncio.gather(*still, return_exceptions=True) if still else None,
+    )
+
+
+def in_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> asyncio.Future[Any]:
+    """Run a blocking function in a daemon thread: one that hangs cannot stop the process's end.
+
+    Whatever it raises becomes the future's exception, ``SystemExit`` included.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def finish(value: Any, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result((value, None))
+        else:
+            future.set_result((None, error))
+
+    def work() -> None:
+        value, error = None, None
+        try:
+            value = context.run(function, *args, **kwargs)
+        except BaseException as raised:  # noqa: BLE001 - a plugin may raise anything
+            error = raised
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(finish, value, error)
+
+    threading.Thread(target=work, name="almenara-plugin", daemon=True).start()
+    return future
+
+
+async def _guarded(build: Callable[[], Any], message: Message, threads: _Threads) -> Ended:
+    """Run the whole attempt; whatever is raised is returned, so that it never reaches the loop."""
+    try:
+        return Ended(value=await _send(build, message, threads))
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return Ended(error=error)
+    except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
+        return Ended(error=error)
+
+
+async def _send(build: Callable[[], Any], message: Message, threads: _Threads) -> Any:
+    target = await _unwrap(threads.run(build))
+    background_tasks = BackgroundTasks()
+    if inspect.iscoroutinefunction(target.send_message):
+        value = await target.send_message(message, background_tasks)
+    else:
+        value = await _unwrap(threads.run(target.send_message, message, background_tasks))
+        if inspect.isawaitable(value):
+            value = await value
+    # Starlette's own loop would run sync work in a pool whose threads keep the process alive.
+    for job in background_tasks.tasks:
+        if job.is_async:
+            await job.func(*job.args, **job.kwargs)
+        else:
+            await _unwrap(threads.run(job.func, *job.args, **job.kwargs))
+    return value
+
+
+async def _unwrap(pending: Any) -> Any:
+    value, error = await pending
+    if error is not None:
+        raise error
+    return value

@@ -1,0 +1,233 @@
+"""One attempt: read what is to be sent, call the plugin, record what it came to."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+import structlog
+
+from almenara.database import Database
+from almenara.deliveries import LEASE, Claim, NewMessage, Result
+from almenara.dispatch.call import Ended, call_plugin
+from almenara.dispatch.instances import Instances
+from almenara.dispatch.verdict import judge
+from almenara.errors import TemporaryError, UnavailableError
+from almenara.ledger import Ledger, record_results, return_claims
+from almenara.loader import Instance
+from almenara.models import Message as StoredMessage
+from almenara.plugin import Format, Message
+from almenara.routing import ChannelRoute, Routing
+from almenara.telemetry import get_logger
+
+log = get_logger("dispatch")
+
+#: A result that could not be recorded is tried again after so many seconds at the most.
+_LONGEST_RECORDING_WAIT = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A claimed delivery with what is to be sent."""
+
+    claim: Claim
+    message: NewMessage
+    #: When the claim was made, by the monotonic clock: wall clocks jump.
+    claimed_at: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatched:
+    """An attempt that was made and recorded."""
+
+    #: ``None``: the claim had grown too old to send, and was given back.
+    result: Result | None
+    #: What still runs in spite of its deadline, and keeps its slot until it ends.
+    lingering: asyncio.Future[Any] | None = None
+
+
+class Dispatcher:
+    """Makes the attempts of one process. It never raises what a plugin did."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        ledger: Ledger,
+        routing: Routing,
+        instances: Instances,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._routing = routing
+        self._instances = instances
+        self._clock = clock
+        self._abandon: asyncio.Future[None] | None = None
+        #: Results that are made but not recorded yet.
+        self.unrecorded_count = 0
+
+    async def read(self, claims: Iterable[Claim]) -> list[Ready]:
+        """Read what is to be sent for claims of deliveries that were stored before."""
+        claims = list(claims)
+        ids = {claim.message_id for claim in claims}
+        rows = await StoredMessage.filter(id__in=list(ids)).using_db(self._database.reader)
+        stored: dict[UUID, NewMessage] = {row.id: _content(row) for row in rows}
+        return [Ready(claim, stored[claim.message_id]) for claim in claims]
+
+    async def dispatch(self, ready: Ready) -> Dispatched:
+        """Make one attempt and record it."""
+        claim = ready.claim
+        with structlog.contextvars.bound_contextvars(
+            message_id=str(claim.message_id),
+            delivery_id=str(claim.delivery_id),
+            channel=claim.channel,
+        ):
+            channel = self._routing.table.channels.get(claim.channel)
+            timeout = channel.timeout_seconds if channel else 0.0
+            if time.monotonic() - ready.claimed_at > LEASE.total_seconds() - timeout:
+                # The claim may run out while the plugin works: somebody else would send it too.
+                await self._give_back([claim])
+                return Dispatched(result=None)
+            ended, secrets = await self._call(ready, channel)
+            result = judge(
+                ended,
+                claim,
+                channel or _gone(claim.channel),
+                now=self._clock(),
+                spread=random.uniform(-1, 1),  # noqa: S311 - jitter, not a secret
+                secrets=secrets,
+            )
+            await self._record(result)
+            return Dispatched(result, ended.lingering)
+
+    def abandon(self) -> None:
+        """Wait no longer for the attempts under way: they are recorded as of unknown outcome."""
+        future = self._abandoned()
+        if not future.done():
+            future.set_result(None)
+
+    async def _call(
+        self, ready: Ready, channel: ChannelRoute | None
+    ) -> tuple[Ended, frozenset[str]]:
+        if channel is None:
+            return Ended(error=TemporaryError("The channel was deleted.")), frozenset()
+        built: list[Instance] = []
+
+        def build() -> object:
+            built.append(self._instances.build(channel))
+            return built[0].target
+
+        ended = await call_plugin(
+            build,
+            _for_plugin(ready),
+            timeout_seconds=channel.timeout_seconds,
+            abandon=self._abandoned(),
+        )
+        await self._instances.close_retired()
+        return ended, built[0].secrets if built else frozenset()
+
+    async def _record(self, result: Result) -> None:
+        """Record a result, as often as it takes: fenced, so that a late one moves nothing."""
+        self.unrecorded_count += 1
+        wait = 0.05
+        try:
+            while True:
+                try:
+                    on_time = await self._ledger.write(record_results, result, urgent=True)
+                    break
+                except UnavailableError:
+                    if not self._ledger.running:
+                        # The rescue of the next start records it as unknown.
+                        return
+                    await asyncio.sleep(wait)
+                    wait = min(wait * 2, _LONGEST_RECORDING_WAIT)
+        finally:
+            self.unrecorded_count -= 1
+        log.info(
+            "attempt_made",
+            outcome=result.outcome.value,
+            status=result.status.value,
+            attempt_number=result.claim.attempt_number,
+            late=not on_time,
+            error=result.error,
+        )
+
+    async def _give_back(self, claims: Sequence[Claim]) -> None:
+        log.warning("claim_given_back", reason="the claim grew too old before its attempt began")
+        await self._ledger.write(return_claims, claims, urgent=True)
+
+    def _abandoned(self) -> asyncio.Future[None]:
+        if self._abandon is None:
+            self._abandon = asyncio.get_running_loop().create_future()
+        return self._abandon
+
+
+def _for_plugin(ready: Ready) -> Message:
+    """Detach a message for one plugin: what the plugin does to it reaches nobody else."""
+    message, claim = ready.message, ready.claim
+    return Message.model_construct(
+        id=message.id,
+        topic=message.topic,
+        channel=claim.channel,
+        title=message.title,
+        description=message.description,
+        format=message.format,
+        priority=message.priority,
+        tags=list(message.tags),
+        data=_copied(message.data),
+        to=list(message.to),
+        attachments=[],
+        reference=message.reference,
+        metadata=_copied(message.metadata),
+        created_at=message.created_at,
+        idempotency_key=str(claim.delivery_id),
+    )
+
+
+def _copied(value: Any) -> Any:
+    """Copy JSON values deeply; far cheaper than ``copy.deepcopy``."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
+
+
+def _content(row: StoredMessage) -> NewMessage:
+    return NewMessage(
+        id=row.id,
+        topic=row.topic,
+        description=row.description,
+        created_at=row.created_at,
+        title=row.title,
+        format=cast(Format, row.format),
+        priority=row.priority,
+        tags=row.tags,
+        data=row.data,
+        to=row.recipients,
+        reference=row.reference,
+        metadata=row.metadata,
+        sender=row.sender,
+        send_at=row.send_at,
+    )
+
+
+def _gone(name: str) -> ChannelRoute:
+    """Stand in for a channel that was deleted while its delivery was claimed."""
+    return ChannelRoute(
+        id="",
+        name=name,
+        plugin="",
+        settings={},
+        enabled=False,
+        timeout_seconds=0,
+        retry_schedule=(),
+        concurrency=0,
+        on_unknown="retry",
+        revision=0,
+    )

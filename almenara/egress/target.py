@@ -1,0 +1,126 @@
+"""Reads what a plugin wants to send: the URL and the headers, checked before anything happens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from multidict import CIMultiDict
+from pydantic import SecretStr
+from yarl import URL
+
+from almenara.egress.addresses import AddressRefusedError, Network, check_host
+from almenara.errors import PermanentError
+
+#: Headers that the client itself must govern: they frame the request or belong to the connection.
+_OWN_HEADERS = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL_BUT_TAB = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a request goes."""
+
+    #: The whole URL: a secret, never shown.
+    url: URL
+    #: Scheme, host and port: all of the URL that an error may name.
+    origin: str
+
+
+def read_target(url: str | SecretStr, allow: Sequence[Network]) -> Target:
+    """Read a URL and judge what can be judged before its name is looked up.
+
+    Raises:
+        PermanentError: it cannot be used, or it names an address that is not permitted.
+    """
+    parsed = _parse(reveal(url).strip())
+    if parsed is None:
+        raise PermanentError("The URL cannot be used: write it as https://host/path.")
+    if parsed.raw_user is not None or parsed.raw_password is not None:
+        raise PermanentError("The URL holds a user name or a password: put it into a header.")
+    origin = f"{parsed.scheme}://{parsed.host_subcomponent}:{parsed.port}"
+    try:
+        check_host(parsed.raw_host or "", allow)
+    except AddressRefusedError as error:
+        raise refused(origin, error) from error
+    except ValueError as error:
+        raise PermanentError(
+            "The host of the URL is not valid: write a name, or an address in its usual form "
+            "such as 192.0.2.1 or [2001:db8::1]."
+        ) from error
+    return Target(url=parsed, origin=origin)
+
+
+def refused(origin: str, error: AddressRefusedError) -> PermanentError:
+    """Return the error for a connection that the guard did not let happen."""
+    return PermanentError(f"No connection to {origin} was made: {error}.")
+
+
+def read_headers(
+    headers: Mapping[str, str | SecretStr] | None, defaults: Mapping[str, str]
+) -> CIMultiDict[str]:
+    """Return the headers to send: the plugin's, and the defaults that it did not give.
+
+    Raises:
+        PermanentError: a header could break out of its line, or is the client's own affair.
+    """
+    result = CIMultiDict(defaults)
+    for name, value in (headers or {}).items():
+        text = reveal(value)
+        if not _HEADER_NAME.fullmatch(name):
+            raise PermanentError("The name of a header is not valid: letters, digits and `-`.")
+        if name.lower() in _OWN_HEADERS:
+            raise PermanentError(f"The header {name} cannot be set: the HTTP client governs it.")
+        if _CONTROL_BUT_TAB.search(text) or not _is_encodable(text):
+            raise PermanentError(
+                f"The value of the header {name} holds a character that cannot be sent."
+            )
+        result[name] = text
+    return result
+
+
+def reveal(value: str | SecretStr) -> str:
+    """Return the text of what may be a secret."""
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def _parse(text: str) -> URL | None:
+    """Return the URL, or ``None`` when it is none.
+
+    The reason is not handed on: the parser's own words quote the URL.
+    """
+    if _CONTROL.search(text):
+        return None
+    try:
+        url = URL(text)
+    except ValueError:
+        return None
+    usable = url.scheme in {"http", "https"} and bool(url.raw_host) and bool(url.port)
+    return url if usable else None
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

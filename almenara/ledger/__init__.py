@@ -1,0 +1,26 @@
+"""The ledger: the only writer of the log, which groups what waits into one transaction."""
+
+from almenara.ledger.commit import Ledger, Operation
+from almenara.ledger.operations import (
+    ClaimRequest,
+    RescueRequest,
+    accept_messages,
+    claim,
+    insert_messages,
+    record_results,
+    rescue_orphans,
+    return_claims,
+)
+
+__all__ = [
+    "ClaimRequest",
+    "Ledger",
+    "Operation",
+    "RescueRequest",
+    "accept_messages",
+    "claim",
+    "insert_messages",
+    "record_results",
+    "rescue_orphans",
+    "return_claims",
+]

@@ -1,0 +1,196 @@
+"""Group commit: the one writer, which puts what waits into one transaction.
+
+Whoever wants to write puts a payload on the list and waits. One task takes all that waits, writes
+it with one call per kind of operation, commits, and wakes each waiter: a batch is what arrived
+during the last commit. What returned from here is synced to disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from almenara.database import Database, Transaction
+from almenara.database.faults import Fault, classify
+from almenara.errors import UnavailableError
+from almenara.telemetry import get_logger
+
+log = get_logger("ledger")
+
+Payload = TypeVar("Payload")
+Answer = TypeVar("Answer")
+
+#: Writes many payloads inside one transaction, and returns one answer for each, in their order.
+Operation = Callable[[Transaction, Sequence[Payload]], Awaitable[Sequence[Answer]]]
+
+#: So many payloads go into one transaction at the most.
+_LARGEST_BATCH = 500
+#: A deadlock is tried again so many times.
+_COLLISIONS_ALLOWED = 3
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One payload that waits to be written; ``alone`` for a unit of work of its own."""
+
+    operation: Operation[Any, Any]
+    payload: Any
+    future: asyncio.Future[Any]
+    alone: bool = False
+
+
+class Ledger:
+    """The writer of one process.
+
+    Args:
+        capacity: so many payloads may wait; the next ones that are not urgent are refused.
+    """
+
+    def __init__(self, database: Database, *, capacity: int = 5_000) -> None:
+        self._database = database
+        self._capacity = capacity
+        self._urgent: deque[_Entry] = deque()
+        self._waiting: deque[_Entry] = deque()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+
+    def start(self) -> None:
+        """Start the writing task."""
+        self._task = asyncio.create_task(self._run(), name="ledger")
+
+    async def close(self) -> None:
+        """Write what waits, then stop; later payloads are refused."""
+        self._closing = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+
+    @property
+    def running(self) -> bool:
+        """Whether payloads are being written."""
+        return self._task is not None and not self._task.done() and not self._closing
+
+    @property
+    def waiting_count(self) -> int:
+        """How many payloads wait for the next transaction."""
+        return len(self._urgent) + len(self._waiting)
+
+    def submit(
+        self, operation: Operation[Payload, Answer], payload: Payload, *, urgent: bool = False
+    ) -> asyncio.Future[Answer]:
+        """Put a payload on the list; the future has its answer once it is committed.
+
+        The future is nobody's to cancel: its callbacks run however the waiter ends.
+
+        Args:
+            urgent: goes before what is not, and is never refused: results and claims.
+
+        Raises:
+            UnavailableError: too many wait, or the ledger is closing.
+        """
+        entry = _Entry(operation, payload, asyncio.get_running_loop().create_future())
+        return cast("asyncio.Future[Answer]", self._put(entry, urgent=urgent))
+
+    async def write(
+        self, operation: Operation[Payload, Answer], payload: Payload, *, urgent: bool = False
+    ) -> Answer:
+        """Write a payload and return its answer once it is committed.
+
+        Raises:
+            UnavailableError: it is not written: the database cannot just now.
+        """
+        return await asyncio.shield(self.submit(operation, payload, urgent=urgent))
+
+    async def run(self, work: Callable[[Transaction], Awaitable[Answer]]) -> Answer:
+        """Do a unit of work in a transaction of its own; what it raises rolls it back.
+
+        Raises:
+            UnavailableError: it is not done: the database cannot just now.
+        """
+
+        async def operation(transaction: Transaction, _: Sequence[None]) -> Sequence[Answer]:
+            return [await work(transaction)]
+
+        entry = _Entry(operation, None, asyncio.get_running_loop().create_future(), alone=True)
+        return cast("Answer", await asyncio.shield(self._put(entry, urgent=False)))
+
+    def _put(self, entry: _Entry, *, urgent: bool) -> asyncio.Future[Any]:
+        if self._closing or self._task is None:
+            raise UnavailableError("The server is stopping; send it again in a moment.")
+        if not urgent and len(self._waiting) >= self._capacity:
+            raise UnavailableError("Too many requests wait to be stored; send it again.")
+        (self._urgent if urgent else self._waiting).append(entry)
+        self._wake.set()
+        return entry.future
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._urgent or self._waiting:
+                await self._write_batch(self._take())
+            if self._closing:
+                return
+
+    def _take(self) -> list[_Entry]:
+        """Take what waits: the urgent first, a unit of work alone."""
+        batch: list[_Entry] = []
+        for line in (self._urgent, self._waiting):
+            while line and len(batch) < _LARGEST_BATCH:
+                if line[0].alone:
+                    return batch or [line.popleft()]
+                batch.append(line.popleft())
+        return batch
+
+    async def _write_batch(self, batch: list[_Entry], collisions: int = 0) -> None:
+        try:
+            answers = await self._commit(batch)
+        except Exception as error:  # noqa: BLE001 - whatever it is, each waiter must hear of it
+            await self._fail(batch, error, collisions)
+        else:
+            for entry, answer in zip(batch, answers, strict=True):
+                if not entry.future.done():
+                    entry.future.set_result(answer)
+
+    async def _commit(self, batch: list[_Entry]) -> list[Any]:
+        """Write a batch in one transaction, each kind of operation by one call."""
+        kinds: dict[Operation[Any, Any], list[int]] = {}
+        for index, entry in enumerate(batch):
+            kinds.setdefault(entry.operation, []).append(index)
+        answers: list[Any] = [None] * len(batch)
+        async with self._database.transaction() as transaction:
+            for operation, indexes in kinds.items():
+                payloads = [batch[index].payload for index in indexes]
+                for index, answer in zip(
+                    indexes, await operation(transaction, payloads), strict=True
+                ):
+                    answers[index] = answer
+        return answers
+
+    async def _fail(self, batch: list[_Entry], error: Exception, collisions: int) -> None:
+        fault = classify(error)
+        if fault is Fault.COLLISION and collisions < _COLLISIONS_ALLOWED:
+            await self._write_batch(batch, collisions + 1)
+        elif fault is not Fault.UNAVAILABLE and len(batch) > 1:
+            # One bad row hurts nobody else: each waiter's rows are tried alone.
+            for entry in batch:
+                await self._write_batch([entry])
+        else:
+            self._refuse(batch, error, fault)
+
+    def _refuse(self, batch: list[_Entry], error: Exception, fault: Fault | None) -> None:
+        if fault in {Fault.UNAVAILABLE, Fault.COLLISION}:
+            log.warning("database_unavailable", error=str(error)[:200], refused_count=len(batch))
+        for entry in batch:
+            if entry.future.done():
+                continue
+            if fault in {Fault.UNAVAILABLE, Fault.COLLISION}:
+                refusal = UnavailableError("The database cannot write just now; send it again.")
+                refusal.__cause__ = error
+                entry.future.set_exception(refusal)
+            else:
+                entry.future.set_exception(error)

@@ -1,0 +1,168 @@
+"""What the ledger writes: accepted messages, claims, results. Each takes many payloads at once.
+
+Nothing else inserts into ``message`` and ``attempt``; statuses are moved by ``deliveries`` alone,
+inside the same transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from almenara.database import Transaction
+from almenara.deliveries import Claim, Plan, Result, claim_due, give_back, insert, rescue, settle
+from almenara.models import new_id
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    """A wish to claim what is due: per channel, so many at the most."""
+
+    limits: Sequence[tuple[str, int]]
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RescueRequest:
+    """A wish to take back what dead processes held."""
+
+    now: datetime
+    #: Also rows whose lease still runs; see :func:`almenara.deliveries.rescue`.
+    all_of_them: bool = False
+
+
+async def accept_messages(transaction: Transaction, plans: Sequence[Plan]) -> Sequence[bool]:
+    """Insert messages with their deliveries. False for a plan made from an older configuration."""
+    [row] = await transaction.fetch("SELECT revision FROM configuration WHERE id = 1")
+    fresh = [plan for plan in plans if plan.revision == row["revision"]]
+    await insert_messages(transaction, fresh)
+    return [plan.revision == row["revision"] for plan in plans]
+
+
+async def insert_messages(transaction: Transaction, plans: Sequence[Plan]) -> None:
+    """Insert messages with their deliveries, one statement per table."""
+    await transaction.insert(
+        "message",
+        {
+            "id": "uuid",
+            "topic": "text",
+            "status": "text",
+            "title": "text",
+            "description": "text",
+            "format": "text",
+            "priority": "integer",
+            "tags": "jsonb",
+            "data": "jsonb",
+            "recipients": "jsonb",
+            "reference": "text",
+            "metadata": "jsonb",
+            "sender": "text",
+            "send_at": "timestamptz",
+            "created_at": "timestamptz",
+        },
+        [_message_row(plan) for plan in plans],
+    )
+    await insert(transaction, [delivery for plan in plans for delivery in plan.deliveries])
+
+
+async def claim(
+    transaction: Transaction, requests: Sequence[ClaimRequest]
+) -> Sequence[Sequence[Claim]]:
+    """Claim what is due for each request."""
+    return [await claim_due(transaction, request.limits, now=request.now) for request in requests]
+
+
+async def record_results(transaction: Transaction, results: Sequence[Result]) -> Sequence[bool]:
+    """Record attempts and move their deliveries. False for a late result, which moved nothing."""
+    held = await settle(transaction, results)
+    on_time = [result.claim.delivery_id in held for result in results]
+    await _insert_attempts(transaction, results, on_time)
+    return on_time
+
+
+async def rescue_orphans(
+    transaction: Transaction, requests: Sequence[RescueRequest]
+) -> Sequence[Sequence[Result]]:
+    """Take back what dead processes held, each with an attempt of outcome ``unknown``."""
+    answers: list[Sequence[Result]] = []
+    for request in requests:
+        results = await rescue(transaction, now=request.now, all_of_them=request.all_of_them)
+        await _insert_attempts(transaction, results, [True] * len(results))
+        answers.append(results)
+    return answers
+
+
+async def return_claims(
+    transaction: Transaction, claims: Sequence[Sequence[Claim]]
+) -> Sequence[None]:
+    """Undo claims whose attempts were never begun."""
+    await give_back(transaction, [one for many in claims for one in many])
+    return [None] * len(claims)
+
+
+async def _insert_attempts(
+    transaction: Transaction, results: Sequence[Result], on_time: Sequence[bool]
+) -> None:
+    await transaction.insert(
+        "attempt",
+        {
+            "id": "uuid",
+            "delivery_id": "uuid",
+            "message_id": "uuid",
+            "number": "integer",
+            "outcome": "text",
+            "error": "text",
+            "reference": "text",
+            "detail": "text",
+            "started_at": "timestamptz",
+            "finished_at": "timestamptz",
+            "duration_ms": "integer",
+            "late": "boolean",
+        },
+        [
+            (
+                new_id(),
+                result.claim.delivery_id,
+                result.claim.message_id,
+                result.claim.attempt_number,
+                result.outcome.value,
+                result.error,
+                result.reference,
+                result.detail,
+                result.claim.started_at,
+                result.finished_at,
+                _milliseconds(result),
+                not in_time,
+            )
+            for result, in_time in zip(results, on_time, strict=True)
+        ],
+    )
+
+
+def _milliseconds(result: Result) -> int:
+    """Return how long an attempt took; never negative, whatever the clock did meanwhile."""
+    seconds = (result.finished_at - result.claim.started_at).total_seconds()
+    return min(max(0, round(seconds * 1000)), 2**31 - 1)
+
+
+def _message_row(plan: Plan) -> tuple[object, ...]:
+    message = plan.message
+    return (
+        message.id,
+        message.topic,
+        plan.status.value,
+        message.title,
+        message.description,
+        message.format,
+        message.priority,
+        json.dumps(list(message.tags)),
+        json.dumps(dict(message.data)),
+        json.dumps(list(message.to)),
+        message.reference,
+        json.dumps(dict(message.metadata)),
+        message.sender,
+        message.send_at,
+        message.created_at,
+    )

@@ -1,0 +1,13 @@
+"""Finds plugin classes in the plugin directories, and builds them for a channel.
+
+A broken file never stops the others or the server: it is listed with its reason. Nothing goes on
+``sys.path``, and no plugin directory can shadow another module.
+"""
+
+from __future__ import annotations
+
+from almenara.loader.catalogue import Plugins
+from almenara.loader.found import BrokenPlugin, FoundPlugin, Instance
+from almenara.loader.masking import mask
+
+__all__ = ["BrokenPlugin", "FoundPlugin", "Instance", "Plugins", "mask"]

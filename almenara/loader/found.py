@@ -1,0 +1,81 @@
+"""What the loader hands out: plugins that were found, plugins that are broken, plugins built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from almenara.plugin import PluginSettings
+
+#: Where a plugin comes from.
+Source = Literal["directory", "shipped", "entry point"]
+
+
+@dataclass(frozen=True)
+class FoundPlugin:
+    """A class that has ``send_message``; it was imported, but not built."""
+
+    #: The class's name, such as ``Email``.
+    name: str
+    #: The directory's name and the class's, such as ``email.Email``.
+    qualified_name: str
+    cls: type
+    source: Source
+    #: The file that the class stands in.
+    file: Path
+    #: The ``.env`` that its settings are read from; ``None`` when there is none.
+    env_file: Path | None
+    #: Its nested ``Settings``; ``None`` when it takes none.
+    settings: type[PluginSettings] | None
+    #: A short hash of the file's content: another content, another revision.
+    revision: str
+
+
+@dataclass(frozen=True)
+class BrokenPlugin:
+    """A file, directory or class that cannot be used, and why."""
+
+    #: The class's name, if it is known.
+    name: str | None
+    #: The name of the directory it stands in.
+    directory: str
+    file: Path
+    #: What is wrong and what to do, in one sentence; secrets of the ``.env`` are masked.
+    reason: str
+    #: Where it was raised, from the plugin's own file on; masked too.
+    traceback: str | None
+
+    @property
+    def qualified_name(self) -> str | None:
+        """The name under which a channel would ask for it, if the class's name is known."""
+        return f"{self.directory}.{self.name}" if self.name else None
+
+
+@dataclass
+class Instance:
+    """One built plugin, ready to be called."""
+
+    plugin: FoundPlugin
+    #: The object that has ``send_message``.
+    target: object
+    #: Every value to mask in what this plugin writes or raises.
+    secrets: frozenset[str]
+
+
+@dataclass
+class Findings:
+    """What one place gave: the good beside the broken."""
+
+    found: list[FoundPlugin] = field(default_factory=list)
+    broken: list[BrokenPlugin] = field(default_factory=list)
+
+    @classmethod
+    def merge(cls, parts: Iterable[Findings]) -> Findings:
+        """Return everything of all parts, in their order."""
+        whole = cls()
+        for part in parts:
+            whole.found += part.found
+            whole.broken += part.broken
+        return whole

@@ -1,0 +1,132 @@
+"""What a failure of SMTP means for a delivery: never again, or later.
+
+- a reply 5xx or a refused login: never again, the same mail would be refused again;
+- a reply 4xx, no connection, no answer in time: later;
+- no STARTTLS or a bad certificate: later, for nothing was sent, and a certificate is renewed and a
+  setting mended while the message waits.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from aiosmtplib import (
+    SMTPAuthenticationError,
+    SMTPException,
+    SMTPRecipientsRefused,
+    SMTPResponseException,
+)
+from aiosmtplib.response import SMTPResponse
+
+from almenara import PermanentError, TemporaryError
+
+_REPLY_LENGTH = 200
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
+
+
+@contextmanager
+def explained(place: str, hidden: Sequence[str]) -> Iterator[None]:
+    """Turn what SMTP raises into the errors of the plugin contract.
+
+    Args:
+        place: the server, as ``host:port``.
+        hidden: texts that a server may echo and no error may show: the user name, the password.
+
+    Raises:
+        PermanentError, TemporaryError: with no hidden text in them, nor in what caused them.
+    """
+    try:
+        yield
+    except (SMTPException, OSError) as error:  # time-outs and TLS failures are OSErrors
+        raise _explain(error, place, hidden) from _scrub(error, hidden)
+
+
+def reply_text(code: int, text: str, hidden: Sequence[str]) -> str:
+    """Return a server's reply as one short printable line without hidden texts."""
+    for secret in hidden:
+        text = re.sub(re.escape(secret), "***", text, flags=re.IGNORECASE)
+    line = _UNPRINTABLE.sub(" ", text.encode("utf-8", "replace").decode("utf-8")).strip()
+    if len(line) > _REPLY_LENGTH:
+        line = f"{line[: _REPLY_LENGTH - 1]}…"
+    return f"{code} {line}".strip()
+
+
+def describe_refused(refused: Mapping[str, SMTPResponse], hidden: Sequence[str]) -> str:
+    """Return each refused recipient with the server's reply, in one line."""
+    return "; ".join(
+        f"{address} ({reply_text(reply.code, reply.message, hidden)})"
+        for address, reply in refused.items()
+    )
+
+
+def is_final(code: int) -> bool:
+    """Tell whether a reply says that the same command would be refused again."""
+    return 500 <= code <= 599  # noqa: PLR2004 -- RFC 5321, 4.2.1: permanent negative
+
+
+def _explain(
+    error: Exception, place: str, hidden: Sequence[str]
+) -> PermanentError | TemporaryError:
+    if isinstance(error, SMTPRecipientsRefused):
+        return _explain_recipients(error, place, hidden)
+    if isinstance(error, SMTPAuthenticationError):
+        return _explain_login(error, place)
+    if isinstance(error, SMTPResponseException):
+        kind = PermanentError if is_final(error.code) else TemporaryError
+        reply = reply_text(error.code, error.message, hidden)
+        return kind(f"The mail server {place} refused: {reply}")
+    return TemporaryError(_explain_connection(error, place, hidden))
+
+
+def _explain_recipients(
+    error: SMTPRecipientsRefused, place: str, hidden: Sequence[str]
+) -> PermanentError | TemporaryError:
+    final = all(is_final(each.code) for each in error.recipients)
+    refused = {each.recipient: SMTPResponse(each.code, each.message) for each in error.recipients}
+    return (PermanentError if final else TemporaryError)(
+        f"The mail server {place} refused every recipient: {describe_refused(refused, hidden)}"
+    )
+
+
+def _explain_login(error: SMTPAuthenticationError, place: str) -> PermanentError | TemporaryError:
+    """Explain by the code alone: what a server writes here may repeat the credentials."""
+    if is_final(error.code):
+        return PermanentError(
+            f"The mail server {place} refused the login ({error.code}): check `username` and "
+            "`password` of this channel; some providers want an app password."
+        )
+    return TemporaryError(f"The mail server {place} cannot check the login now ({error.code}).")
+
+
+def _explain_connection(error: Exception, place: str, hidden: Sequence[str]) -> str:
+    for cause in (error, error.__cause__):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return (
+                f"The certificate of the mail server {place} cannot be trusted "
+                f"({cause.verify_message}); nothing was sent. For a private authority, name its "
+                "file in SSL_CERT_FILE."
+            )
+        if isinstance(cause, ssl.SSLError):
+            return (
+                f"TLS with the mail server {place} failed ({cause.reason}): check `port`, "
+                "`ssl_tls` (usually 465) and `starttls` (usually 587)."
+            )
+    if isinstance(error, TimeoutError):
+        return f"The mail server {place} did not answer in time."
+    text = error.message if isinstance(error, SMTPException) else str(error)
+    return f"The connection to the mail server {place} failed: {reply_text(0, text, hidden)[2:]}"
+
+
+def _scrub(error: Exception, hidden: Sequence[str]) -> Exception:
+    """Take hidden texts out of an error that stays in the chain of causes."""
+    if isinstance(error, SMTPAuthenticationError):
+        error.args = (error.code,)
+    elif isinstance(error, SMTPResponseException):
+        error.args = (error.code, reply_text(error.code, error.message, hidden))
+    elif isinstance(error, SMTPRecipientsRefused):
+        for each in error.recipients:
+            each.args = (each.code, reply_text(each.code, each.message, hidden))
+    return error

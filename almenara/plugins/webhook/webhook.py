@@ -1,0 +1,122 @@
+"""Posts each message as JSON to a URL, signed as Standard Webhooks has it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+import time
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from almenara import (
+    BackgroundTasks,
+    Message,
+    PluginSettings,
+    SecretStr,
+    raise_for_status,
+    request,
+)
+
+_PREFIX = "whsec_"
+_KEY_BYTES = range(24, 65)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_LONGEST_REFERENCE = 200
+
+
+class Webhook:
+    """Posts each message to one URL; a receiver recognises a repeated attempt by `webhook-id`.
+
+    The id is the same in each attempt of a delivery; the timestamp, and so the signature, is new
+    in each. What is signed are the very bytes that are sent.
+    """
+
+    class Settings(PluginSettings):
+        """Where to post, and how the receiver knows that it was us."""
+
+        url: SecretStr = Field(
+            description="Where to post. It is kept secret, as its path or query may be one."
+        )
+        secret: SecretStr | None = Field(
+            default=None,
+            description="The key of the signature: `whsec_` and 24 to 64 bytes in base64. "
+            "Absent: the message is not signed.",
+        )
+        headers: dict[str, SecretStr] = Field(
+            default_factory=dict, description="More headers to send, such as Authorization."
+        )
+
+        @field_validator("url")
+        @classmethod
+        def _check_url(cls, value: SecretStr) -> SecretStr:
+            try:
+                parts = urlsplit(value.get_secret_value())
+            except ValueError:
+                parts = urlsplit("")
+            if parts.scheme not in {"http", "https"} or not parts.hostname:
+                raise ValueError("must be an address such as https://example.com/hooks")
+            if parts.username is not None or parts.password is not None:
+                raise ValueError("must hold no user name or password: put them into `headers`")
+            return value
+
+        @field_validator("secret")
+        @classmethod
+        def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
+            if value is not None and len(_key(value)) not in _KEY_BYTES:
+                raise ValueError(
+                    "must be `whsec_` and then 24 to 64 random bytes in base64; one is made by "
+                    "`echo whsec_$(openssl rand -base64 32)`"
+                )
+            return value
+
+        @field_validator("headers")
+        @classmethod
+        def _check_headers(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+            for name in value:
+                if not _HEADER_NAME.fullmatch(name):
+                    raise ValueError("a header's name is letters, digits and `-`")
+                if name.lower() == "content-type" or name.lower().startswith("webhook-"):
+                    raise ValueError(f"the header {name} is made for each message; leave it out")
+            return value
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
+        """Post the message; return the id that the receiver answers with, if it does."""
+        del background_tasks  # the post is made here, nothing is left to do after it
+        body = message.model_dump_json().encode()
+        settings = self._settings
+        made: dict[str, str | SecretStr] = {
+            "content-type": "application/json",
+            "webhook-id": message.idempotency_key,
+            "webhook-timestamp": str(int(time.time())),
+        }
+        if settings.secret is not None:
+            signed = f"{made['webhook-id']}.{made['webhook-timestamp']}.".encode() + body
+            made["webhook-signature"] = _signature(_key(settings.secret), signed)
+        response = await request(
+            "POST", settings.url, headers={**settings.headers, **made}, content=body
+        )
+        raise_for_status(response, service="The webhook's receiver")
+        return response.headers.get("webhook-id", "")[:_LONGEST_REFERENCE] or None
+
+
+def _key(secret: SecretStr) -> bytes:
+    """Return the bytes of the key; none when it is not written as it must be."""
+    text = secret.get_secret_value()
+    encoded = text.removeprefix(_PREFIX).rstrip("=")
+    padding = "=" * (-len(encoded) % 4)
+    try:
+        key = base64.b64decode(encoded + padding, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+    return key if text.startswith(_PREFIX) else b""
+
+
+def _signature(key: bytes, signed: bytes) -> str:
+    digest = hmac.new(key, signed, hashlib.sha256).digest()
+    return f"v1,{base64.b64encode(digest).decode()}"

@@ -1,0 +1,69 @@
+"""The queue for tests: nothing happens until :meth:`InlineQueue.run_due` is called, and then all.
+
+Everything is born pending, so a test sees each state; attempts are made one after another in the
+caller's task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from almenara.deliveries import Result
+from almenara.dispatch import Dispatcher, Ready
+from almenara.ledger import ClaimRequest, Ledger, RescueRequest, claim, rescue_orphans
+from almenara.routing import ChannelRoute, Routing
+
+
+class InlineQueue:
+    """Makes attempts when told to."""
+
+    def __init__(self, *, ledger: Ledger, routing: Routing, dispatcher: Dispatcher) -> None:
+        self._ledger = ledger
+        self._routing = routing
+        self._dispatcher = dispatcher
+        self._stopped = False
+
+    def take_slot(self, channel: ChannelRoute) -> bool:
+        """Give none: everything is born pending."""
+        return False
+
+    def return_slot(self, channel: str) -> None:
+        """Do nothing: no slot was ever given."""
+
+    def start_attempts(self, ready: Sequence[Ready]) -> None:
+        """Do nothing: nothing is born claimed."""
+
+    def ring(self, channels: Iterable[str]) -> None:
+        """Do nothing: the test says when."""
+
+    async def start(self) -> None:
+        """Take back everything: a test's database has no other process."""
+
+    async def rescue(self, now: datetime, *, all_of_them: bool = False) -> Sequence[Result]:
+        """Take back what dead processes held."""
+        request = RescueRequest(now=now, all_of_them=all_of_them)
+        return await self._ledger.write(rescue_orphans, request, urgent=True)
+
+    async def run_due(self, now: datetime) -> list[Result]:
+        """Claim what is due at a moment, make the attempts, and return what they came to."""
+        if self._stopped:
+            return []
+        table = await self._routing.refresh()
+        limits = [(one.name, one.concurrency) for one in table.channels.values() if one.enabled]
+        claims = await self._ledger.write(claim, ClaimRequest(limits, now), urgent=True)
+        results = []
+        for ready in await self._dispatcher.read(claims):
+            dispatched = await self._dispatcher.dispatch(ready)
+            if dispatched.result is not None:
+                results.append(dispatched.result)
+        return results
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Make no more attempts."""
+        self._stopped = True
+
+    @property
+    def healthy(self) -> bool:
+        """Whether attempts are made when asked for."""
+        return not self._stopped

@@ -1,0 +1,155 @@
+"""The table topic -> channels in memory, kept fresh by the configuration's revision."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from almenara.database import Database
+from almenara.errors import FieldError, InvalidInputError
+from almenara.models import Channel, Topic, TopicChannel
+from almenara.retry import parse_duration
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRoute:
+    """A channel as accepting and dispatching need it."""
+
+    id: str
+    name: str
+    plugin: str
+    #: As stored: secrets are sealed.
+    settings: Mapping[str, Any]
+    enabled: bool
+    timeout_seconds: float
+    retry_schedule: tuple[timedelta, ...]
+    concurrency: int
+    on_unknown: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class TopicRoute:
+    """A topic with its channels in order."""
+
+    name: str
+    enabled: bool
+    strategy: str
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One state of the configuration."""
+
+    revision: int = 0
+    topics: Mapping[str, TopicRoute] = field(default_factory=dict)
+    channels: Mapping[str, ChannelRoute] = field(default_factory=dict)
+
+    def topic(self, name: str) -> TopicRoute:
+        """Find a topic, whatever the case it is written in.
+
+        Raises:
+            InvalidInputError: there is none; says the nearest names.
+        """
+        wanted = name.strip().lower()
+        if wanted in self.topics:
+            return self.topics[wanted]
+        raise _not_found("topic", name, self.topics)
+
+    def channel(self, name: str) -> ChannelRoute:
+        """Find a channel.
+
+        Raises:
+            InvalidInputError: there is none; says the nearest names.
+        """
+        wanted = name.strip().lower()
+        if wanted in self.channels:
+            return self.channels[wanted]
+        raise _not_found("channel", name, self.channels)
+
+    def channels_of(self, topic: TopicRoute) -> Sequence[ChannelRoute]:
+        """Return the enabled channels of a topic in order; none of a topic that is disabled."""
+        if not topic.enabled:
+            return ()
+        channels = (self.channels[name] for name in topic.channels)
+        return tuple(channel for channel in channels if channel.enabled)
+
+
+def find_route(
+    table: Table, topic: str | None, channel: str | None
+) -> tuple[str | None, Sequence[ChannelRoute]]:
+    """Find the topic's name as it is stored, and the enabled channels in order."""
+    if channel is not None:
+        one = table.channel(channel)
+        return topic and topic.strip().lower(), (one,) if one.enabled else ()
+    found = table.topic(topic or "")
+    return found.name, table.channels_of(found)
+
+
+class Routing:
+    """The table of one process; replaced whole, so that readers never see half of a change."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.table = Table()
+
+    async def refresh(self) -> Table:
+        """Read the configuration anew if its revision moved, and return the table."""
+        [row] = await self._database.fetch("SELECT revision FROM configuration WHERE id = 1")
+        if row["revision"] != self.table.revision:
+            self.table = await self._read(row["revision"])
+        return self.table
+
+    async def _read(self, revision: int) -> Table:
+        """Read everything; a change in between moves the revision on, and is read next time."""
+        reader = self._database.reader
+        channels = await Channel.all().using_db(reader)
+        topics = await Topic.all().using_db(reader)
+        links = await TopicChannel.all().using_db(reader).order_by("position")
+        names = {channel.id: channel.name for channel in channels}
+        of_topic: dict[Any, list[str]] = {}
+        for link in links:
+            if link.channel_id in names:
+                of_topic.setdefault(link.topic_id, []).append(names[link.channel_id])
+        return Table(
+            revision=revision,
+            topics={
+                topic.name: TopicRoute(
+                    name=topic.name,
+                    enabled=topic.enabled,
+                    strategy=topic.strategy,
+                    channels=tuple(of_topic.get(topic.id, ())),
+                )
+                for topic in topics
+            },
+            channels={channel.name: _channel_route(channel) for channel in channels},
+        )
+
+
+def _channel_route(channel: Channel) -> ChannelRoute:
+    return ChannelRoute(
+        id=str(channel.id),
+        name=channel.name,
+        plugin=channel.plugin,
+        settings=channel.settings,
+        enabled=channel.enabled,
+        timeout_seconds=channel.timeout_seconds,
+        retry_schedule=tuple(parse_duration(text) for text in channel.retry_schedule),
+        concurrency=channel.concurrency,
+        on_unknown=channel.on_unknown,
+        revision=channel.revision,
+    )
+
+
+def _not_found(kind: str, name: str, names: Mapping[str, object]) -> InvalidInputError:
+    """Say that a name is not known, with the names that were perhaps meant."""
+    near = difflib.get_close_matches(name.strip().lower(), names, n=3)
+    hint = f" Did you mean {', '.join(near)}?" if near else ""
+    message = f"There is no {kind} {name[:64]!r}.{hint}"
+    code = f"{kind}_not_found"
+    wrong = FieldError(field=kind, code=code, message=message)
+    return InvalidInputError(message, errors=[wrong], code=code)

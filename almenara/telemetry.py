@@ -1,0 +1,72 @@
+"""Log lines, one event each: for people on a terminal, JSON otherwise.
+
+Every line of the process goes through here, uvicorn's and the plugins' included. Ids are bound as
+``message_id`` and ``delivery_id``; texts of messages and secrets are never logged.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, Literal
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+#: No log line is longer, in characters of one value.
+_LONGEST_VALUE = 8_000
+
+
+def get_logger(name: str) -> Any:
+    """Return a structured logger; works before :func:`configure` too."""
+    return structlog.stdlib.get_logger(f"almenara.{name}")
+
+
+def configure(
+    log_format: Literal["auto", "human", "json"] = "auto",
+    level: Literal["debug", "info", "warning", "error"] = "info",
+) -> None:
+    """Send every log line of the process to standard error in one format."""
+    human = log_format == "human" or (log_format == "auto" and sys.stderr.isatty())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _cut_values,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    last: list[Processor] = (
+        [structlog.dev.ConsoleRenderer(colors=human and sys.stderr.isatty())]
+        if human
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    # The libraries' own chatter: each request and each statement would be a line.
+    for name in ("aiosqlite", "tortoise", "asyncio", "uvicorn.access"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("uvicorn", "uvicorn.error"):
+        logging.getLogger(name).handlers = []
+        logging.getLogger(name).propagate = True
+
+
+def _cut_values(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Cut overlong values, so that one event never floods the log."""
+    for key, value in event.items():
+        if isinstance(value, str) and len(value) > _LONGEST_VALUE:
+            event[key] = value[:_LONGEST_VALUE] + "…"
+    return event

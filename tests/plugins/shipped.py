@@ -1,0 +1,76 @@
+"""What tests of shipped plugins need: a plugin loaded by its file, and a message to send."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+from uuid import UUID
+
+from fastapi import BackgroundTasks
+
+import almenara
+from almenara import Message, Receipt
+
+DIRECTORY = Path(almenara.__file__).parent / "plugins"
+
+
+def load(directory: str, module: str) -> ModuleType:
+    """Import a file of a shipped plugin as the loader does: from a package nobody can shadow."""
+    package = f"_shipped_{directory}"
+    if package not in sys.modules:
+        synthetic = ModuleType(package)
+        synthetic.__path__ = [str(DIRECTORY / directory)]
+        sys.modules[package] = synthetic
+    return importlib.import_module(f"{package}.{module}")
+
+
+def a_message(**changes: Any) -> Message:
+    values: dict[str, Any] = {
+        "id": UUID("0190aaaa-0000-7000-8000-000000000001"),
+        "topic": "pricing",
+        "channel": "backoffice-mail",
+        "description": "What does it cost?",
+        "created_at": datetime(2026, 11, 2, 9, 30, tzinfo=UTC),
+        "idempotency_key": "0190aaaa-0000-7000-8000-000000000002",
+    }
+    return Message(**(values | changes))
+
+
+class Place(Protocol):
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+
+def email_settings(receiver: Place, **changes: Any) -> Any:
+    values = {
+        "server": receiver.host,
+        "port": receiver.port,
+        "from": "shop@example.org",
+        "to": ["ana@example.org"],
+    }
+    return load("email", "email").Email.Settings(**(values | changes))
+
+
+@asynccontextmanager
+async def email_channel(receiver: Place, **changes: Any) -> AsyncIterator[Any]:
+    """An instance of Email for a receiver, closed at the end."""
+    channel = load("email", "email").Email(email_settings(receiver, **changes))
+    try:
+        yield channel
+    finally:
+        await channel.close()
+
+
+async def send(channel: Any, **changes: Any) -> Receipt:
+    """Send one message through an instance of Email."""
+    receipt = await channel.send_message(a_message(**changes), BackgroundTasks())
+    assert isinstance(receipt, Receipt)
+    return receipt
