@@ -12,8 +12,8 @@ from fastapi import FastAPI
 from almenara import __version__
 from almenara.accept import Acceptor
 from almenara.api import channels, deliveries, health, messages, plugins, topics
-from almenara.api.dependencies import Parts
 from almenara.api.body_limit import BodyLimit
+from almenara.api.dependencies import Parts
 from almenara.api.errors import add_error_handlers
 from almenara.catalogue import Changes, Channels, ChannelSpec, Topics, TopicSpec
 from almenara.database import Database, open_database

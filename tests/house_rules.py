@@ -26,14 +26,18 @@ FORBIDDEN_MODULES = frozenset(
     }
 )
 
-#: The column "never call it" of the glossary, as far as it can be told from a name alone.
+#: The column "never call it" of the glossary, as far as it can be told from a name alone ("lock"
+#: cannot: SQLite's file lock is one).
 NEVER_NAMES = frozenset(
-    "notification event alert subject destination provider integration driver backend notifier "
-    "job task try execution publish ingest broker scheduler enqueue notify process handle lock "
-    "reserve user producer route".split()
+    re.findall(
+        r"\w+",
+        """notification event alert route subject destination provider integration driver backend
+        notifier job task try execution publish ingest broker scheduler enqueue notify process
+        handle reserve user producer""",
+    )
 )
 #: Of these, the ones that may not even be part of a class's name.
-NEVER_PARTS = frozenset("notification alert destination integration notifier job".split())
+NEVER_PARTS = frozenset({"notification", "alert", "destination", "integration", "notifier", "job"})
 
 #: Libraries that one file alone may import.
 SINGLE_HOMES = {"celery": "almenara/queues/celery.py", "jwt": "almenara/auth.py"}
@@ -90,7 +94,7 @@ def forbidden_modules(root: Path) -> Iterator[str]:
 
 
 def missing_captions(root: Path) -> Iterator[str]:
-    """Every module, public class and public function has a docstring that starts with a sentence."""
+    """Modules, public classes and public functions have docstrings that start with a sentence."""
     for path in python_files(root, "almenara/"):
         tree = _parse(path)
         nodes: list[tuple[str, ast.AST]] = [("the module", tree), *_public(tree)]
@@ -182,16 +186,18 @@ def stray_writes(root: Path) -> Iterator[str]:
     )
     for path in python_files(root, "almenara/"):
         name = _name(root, path)
+        found = {}  # by place: an f-string and its parts are one finding
         for node in ast.walk(_parse(path)):
-            text = _text(node)
+            text, place = _text(node), _at(root, path, node)
             if not name.startswith(_WRITERS_OF_THE_LOG) and (
                 write.search(text) or _writes_by_call(node)
             ):
-                yield f"{_at(root, path, node)}: only ledger and deliveries write the log"
+                found[place] = "only ledger and deliveries write the log"
             elif not name.startswith(_WRITERS_OF_STATUS) and (
                 status.search(text) or _sets_status(node)
             ):
-                yield f"{_at(root, path, node)}: only deliveries writes a status"
+                found[place] = "only deliveries writes a status"
+        yield from (f"{place}: {what}" for place, what in found.items())
 
 
 def addresses_in_locks(root: Path) -> Iterator[str]:
@@ -204,9 +210,8 @@ def addresses_in_locks(root: Path) -> Iterator[str]:
             text = path.read_text(encoding="utf-8")
             if "://" in text:
                 yield f"{name}: holds an address"
-            if path.suffix == ".txt" and text.count("==") > len(
-                re.findall(r"==[^\n]*\\\n\s+--hash=sha256:", text)
-            ):
+            pins = re.findall(r"^[\w.\[\]-]+==.*\n(?!\s+--hash=sha256:)", text, re.MULTILINE)
+            if path.suffix == ".txt" and pins:
                 yield f"{name}: pins without a hash"
 
 

@@ -120,15 +120,16 @@ async def test_a_connection_lost_in_the_data_is_left_to_the_next_attempt(
     assert subjects(receiver) == ["one", "two"]
 
 
+@pytest.mark.parametrize("stage", ["MAIL", "RCPT"])
 async def test_a_mail_refused_over_a_kept_connection_is_not_offered_again(
-    receiver: SmtpReceiver,
+    receiver: SmtpReceiver, stage: Any
 ) -> None:
     async with email_channel(receiver) as mail:
         await send(mail)
-        receiver.reply("MAIL", "451 4.7.1 slow down")
+        receiver.reply(stage, "451 4.7.1 slow down")
         with pytest.raises(TemporaryError, match="slow down"):
             await send(mail)
-    assert receiver.count("MAIL") == 2
+    assert receiver.count(stage) == 2
 
 
 @pytest.mark.parametrize("stage", ["EHLO", "MAIL", "RCPT", "DATA"])

@@ -1,4 +1,4 @@
-"""A message as Slack's own markup (mrkdwn): nothing that a sender wrote can mention or ping anybody.
+"""A message as Slack's own markup (mrkdwn): no text of a sender's can mention or ping anybody.
 
 ``&``, ``<`` and ``>`` are escaped everywhere; the only angle brackets are those of links made here,
 and those lead to http, https and mailto addresses only. The work is linear in the length of the
@@ -38,7 +38,7 @@ _STAR = "\x00"
 
 
 def render(message: Message) -> str:
-    """Return the text to post: the title in bold, then the description, at most 40,000 characters."""
+    """Return the text to post: the title in bold, then the description, within Slack's limit."""
     text = _CONVERTERS[message.format](message.description)
     title = _SPACES.sub(" ", message.title or "").strip()
     if title:

@@ -1,0 +1,126 @@
+"""Almenara for tests: its parts on a fresh database, and the whole server over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import uvicorn
+
+from almenara.app import build, running
+from almenara.settings import Settings, read_settings
+
+#: Any key; what it seals lives as long as a test.
+SECRET_KEY = base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
+
+
+def make_settings(
+    directory: Path, database_url: str | None = None, **values: str | int | float
+) -> Settings:
+    """Return settings for a server of one test; ``database_url`` for PostgreSQL."""
+    environ = {
+        "ALMENARA_DATA_DIR": str(directory / "data"),
+        "ALMENARA_PLUGINS_DIR": str(directory / "plugins"),
+        "ALMENARA_EGRESS_ALLOW": "127.0.0.0/8",
+        "ALMENARA_PORT": "0",
+        "ALMENARA_DRAIN_SECONDS": "5",
+    }
+    if database_url is not None:
+        environ |= {"ALMENARA_DATABASE_URL": database_url, "ALMENARA_SECRET_KEY": SECRET_KEY}
+    environ |= {f"ALMENARA_{name.upper()}": str(value) for name, value in values.items()}
+    return read_settings(environ)
+
+
+@dataclass
+class Answer:
+    """What the server answered."""
+
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def body(self) -> Any:
+        """The JSON of the answer."""
+        return json.loads(self.text)
+
+
+class Client:
+    """A client of a served Almenara: paths from the root, JSON in and out."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self.url = url
+
+    async def call(self, method: str, path: str, body: Any = None, **kwargs: Any) -> Answer:
+        """Make one request."""
+        if body is not None:
+            kwargs["json"] = body
+        async with self._session.request(method, self.url + path, **kwargs) as response:
+            return Answer(response.status, dict(response.headers), await response.text())
+
+    async def get(self, path: str, **kwargs: Any) -> Answer:
+        """Read."""
+        return await self.call("GET", path, **kwargs)
+
+    async def post(self, path: str, body: Any = None, **kwargs: Any) -> Answer:
+        """Write."""
+        return await self.call("POST", path, body, **kwargs)
+
+    async def final(self, message_id: str, seconds: float = 15) -> Any:
+        """Wait until nothing of a message waits any more, and return its story."""
+
+        async def look() -> Any:
+            story = (await self.get(f"/v1/messages/{message_id}")).body
+            waiting = ("pending", "sending")
+            return None if any(one["status"] in waiting for one in story["deliveries"]) else story
+
+        return await until(look, seconds)
+
+
+async def until(look: Callable[[], Awaitable[Any]], seconds: float = 15) -> Any:
+    """Look again and again until something is seen, and return it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        seen = await look()
+        if seen:
+            return seen
+        assert time.monotonic() < deadline, "it was not seen in time"
+        await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def served(
+    settings: Settings, *, clock: Callable[[], datetime] | None = None
+) -> AsyncIterator[Client]:
+    """Serve Almenara by a real uvicorn in this process, and give a client of it."""
+    async with AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(
+            running(settings, clock=clock or (lambda: datetime.now(UTC)))
+        )
+        app = build(settings)
+        app.state.parts = parts
+        config = uvicorn.Config(
+            app, port=0, lifespan="off", log_config=None, timeout_graceful_shutdown=2
+        )
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server._serve())
+        while not server.started:
+            await asyncio.sleep(0.005)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        try:
+            yield Client(session, f"http://127.0.0.1:{port}")
+        finally:
+            await session.close()
+            server.should_exit = True
+            await serving
