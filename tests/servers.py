@@ -11,11 +11,12 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -175,7 +176,7 @@ def postgres_databases() -> Iterator[PostgresDatabases]:
         databases.drop_all()
 
 
-def _in_own_loop(work: Callable[[], object]) -> None:
+def _in_own_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a coroutine function beside whatever loop this thread has, leaving nothing behind."""
     with ThreadPoolExecutor(1) as pool:
         pool.submit(asyncio.run, work()).result()

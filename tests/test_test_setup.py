@@ -1,4 +1,4 @@
-"""The test set-up itself: absent servers, time limits, databases of one's own, the coverage gate."""
+"""The test set-up itself: absent servers, time limits, databases, the coverage gate."""
 
 from __future__ import annotations
 
@@ -70,10 +70,9 @@ def test_without_a_server_its_tests_are_skipped_with_one_line(
     assert finished.returncode == 0
     assert "1 passed, 2 skipped" in finished.stdout
     advice = [line for line in finished.stdout.splitlines() if "make up" in line]
-    assert advice == [
-        f"PostgreSQL does not answer at 127.0.0.1:{silent_port}: 2 tests did not run. "
-        "Start it with `make up`, or set ALMENARA_TEST_DATABASE_URL."
-    ]
+    (line,) = advice
+    assert line.startswith(f"PostgreSQL does not answer at 127.0.0.1:{silent_port}: 2 tests")
+    assert POSTGRES.variable in line
     assert "hush" not in finished.stdout
     assert missing_servers(tmp_path / CACHE) == ["PostgreSQL"]
 

@@ -22,6 +22,7 @@ from almenara.errors import ConfigurationError
 from almenara.settings import Settings
 
 __all__ = [
+    "WRITERS",
     "Database",
     "Dialect",
     "Row",
@@ -34,8 +35,10 @@ __all__ = [
 
 #: UPDATE ... FROM with RETURNING came with this version.
 _OLDEST_SQLITE = (3, 35, 0)
-_READER = "default"
-_WRITER = "writer"
+
+#: Tortoise keeps the statements it writes by connection name, so a name belongs to one dialect.
+_READERS = {"sqlite": "sqlite_reader", "postgres": "postgres_reader"}
+WRITERS = {"sqlite": "sqlite_writer", "postgres": "postgres_writer"}
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,12 @@ async def open_database(settings: Settings) -> Database:
     with context:
         # The fallback lets tasks that did not inherit this context (requests') see the models.
         await context.init(tortoise_config(settings), _enable_global_fallback=True)
+    dialect = _dialect(settings)
     database = Database(
-        dialect="sqlite" if settings.uses_sqlite else "postgres",
+        dialect=dialect,
         context=context,
-        reader=context.connections.get(_READER),
-        writer=context.connections.get(_WRITER),
+        reader=context.connections.get(_READERS[dialect]),
+        writer=context.connections.get(WRITERS[dialect]),
     )
     try:
         # The writer first: it turns the write-ahead log on, which the reader is not allowed to.
@@ -106,13 +110,17 @@ def tortoise_config(settings: Settings) -> dict[str, Any]:
         "apps": {
             "almenara": {
                 "models": ["almenara.models"],
-                "default_connection": _READER,
+                "default_connection": _READERS[_dialect(settings)],
                 "migrations": "almenara.migrations",
             }
         },
         "use_tz": True,
         "timezone": "UTC",
     }
+
+
+def _dialect(settings: Settings) -> Dialect:
+    return "sqlite" if settings.uses_sqlite else "postgres"
 
 
 def _sqlite_connections(settings: Settings) -> dict[str, Any]:
@@ -131,8 +139,8 @@ def _sqlite_connections(settings: Settings) -> dict[str, Any]:
         "journal_mode": "WAL",
     }
     return {
-        _WRITER: {"engine": "almenara.database.sqlite", "credentials": pragmas},
-        _READER: {"engine": "almenara.database.sqlite", "credentials": reading},
+        WRITERS["sqlite"]: {"engine": "almenara.database.sqlite", "credentials": pragmas},
+        _READERS["sqlite"]: {"engine": "almenara.database.sqlite", "credentials": reading},
     }
 
 
@@ -154,11 +162,11 @@ def _postgres_connections(settings: Settings) -> dict[str, Any]:
         },
     }
     return {
-        _WRITER: {
+        WRITERS["postgres"]: {
             "engine": "almenara.database.asyncpg",
             "credentials": credentials | {"minsize": 1, "maxsize": 4},
         },
-        _READER: {
+        _READERS["postgres"]: {
             "engine": "almenara.database.asyncpg",
             "credentials": credentials | {"minsize": 1, "maxsize": 8},
         },
@@ -178,7 +186,7 @@ def _unreachable(settings: Settings, error: Exception) -> str:
     """Say what could not be reached, without the password that stands in the URL."""
     if settings.uses_sqlite:
         return f"The database {settings.database_file} cannot be opened: {error}"
-    credentials = _postgres_connections(settings)[_WRITER]["credentials"]
+    credentials = _postgres_connections(settings)[WRITERS["postgres"]]["credentials"]
     where = f"{credentials['host']}:{credentials['port']}/{credentials['database']}"
     return (
         f"The PostgreSQL database {where} cannot be reached ({type(error).__name__}). "

@@ -26,15 +26,17 @@ async def claim_due(
     for channel, limit in limits:
         rows = await transaction.fetch(
             f"""
-            UPDATE delivery SET status = 'sending', attempt_number = attempt_number + 1,
-                token = $1, started_at = $2, lease_until = $3
-            WHERE id IN (
+            WITH due AS MATERIALIZED (
                 SELECT id FROM delivery
-                WHERE status = 'pending' AND channel = $4 AND due_at <= $5
-                ORDER BY priority, due_at LIMIT $6 {skip})
-            RETURNING id, message_id, attempt_number, retry_step
+                WHERE status = 'pending' AND channel = $1 AND due_at <= $2
+                ORDER BY priority, due_at LIMIT $3 {skip})
+            UPDATE delivery SET status = 'sending', attempt_number = attempt_number + 1,
+                token = $4, started_at = $5, lease_until = $6
+            FROM due WHERE delivery.id = due.id
+            RETURNING delivery.id, delivery.message_id, delivery.attempt_number,
+                delivery.retry_step
             """,
-            *(token, now, now + LEASE, channel, now, limit),
+            *(channel, now, limit, token, now, now + LEASE),
         )
         claims += [
             Claim(

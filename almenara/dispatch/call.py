@@ -21,6 +21,9 @@ from almenara.plugin import Message
 #: A task that was told to stop gets so long to do so, in seconds, before its result is recorded.
 _STOPPING_SECONDS = 0.5
 
+#: What asyncio says to a constructor that needs the event loop and runs in a thread.
+_WANTS_LOOP = ("no running event loop", "no current event loop")
+
 
 @dataclass(slots=True)
 class Ended:
@@ -123,7 +126,13 @@ async def _guarded(build: Callable[[], Any], message: Message, threads: _Threads
 
 
 async def _send(build: Callable[[], Any], message: Message, threads: _Threads) -> Any:
-    target = await _unwrap(threads.run(build))
+    try:
+        target = await _unwrap(threads.run(build))
+    except Exception as error:
+        if not any(words in str(error) for words in _WANTS_LOOP):
+            raise
+        # A constructor that opens a session wants the loop; one that blocks would rather not.
+        target = build()
     background_tasks = BackgroundTasks()
     if inspect.iscoroutinefunction(target.send_message):
         value = await target.send_message(message, background_tasks)

@@ -11,6 +11,7 @@ import json as json_
 import socket
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
@@ -58,8 +59,12 @@ class Egress:
         self._closer: AsyncGenerator[None, None] | None = None
 
     def serves(self, loop: AbstractEventLoop) -> bool:
-        """Tell whether this client belongs to the loop, or to none yet."""
-        return self._loop is None or self._loop is loop
+        """Tell whether this client belongs to the loop, or to none that is still there."""
+        return self._loop is None or self._loop is loop or self._loop.is_closed()
+
+    def bind(self, loop: AbstractEventLoop) -> None:
+        """Keep this client for the loop, also before its first request."""
+        self._loop = loop
 
     async def close(self) -> None:
         """Close every connection; requests under way end with a :class:`TemporaryError`."""
@@ -110,14 +115,16 @@ class Egress:
         loop = asyncio.get_running_loop()
         if not self.serves(loop):
             raise RuntimeError("This Egress belongs to another event loop; make one for each.")
-        if self._session is None:
-            self._loop = loop
+        if self._session is None or self._loop is not loop:
+            self.bind(loop)
             self._session = self._new_session()
-            self._closer = self._closing_with_the_loop()
+            self._closer = self._closing_with_the_loop(self._session)
             await anext(self._closer)
         return self._session
 
-    async def _closing_with_the_loop(self) -> AsyncGenerator[None, None]:
+    async def _closing_with_the_loop(
+        self, session: aiohttp.ClientSession
+    ) -> AsyncGenerator[None, None]:
         """Close the session at the end of this generator, which the loop brings about at its own.
 
         A sync plugin may run a loop of its own for one request: nobody else would close that.
@@ -125,9 +132,8 @@ class Egress:
         try:
             yield
         finally:
-            session, self._session, self._loop = self._session, None, None
-            if session is not None:
-                await session.close()
+            self._session, self._loop = None, None
+            await session.close()
 
     def _new_session(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
@@ -166,7 +172,7 @@ class _GuardedResolver(AbstractResolver):
         return answers
 
     async def close(self) -> None:
-        await self._resolver.close()
+        """Close nothing: the connector leaves a resolver that it was given to the giver."""
 
 
 @dataclass
@@ -181,7 +187,14 @@ _process = _Process(configured=None, by_loop=WeakKeyDictionary())
 
 
 def configure(egress: Egress | None) -> None:
-    """Make this the client that :func:`request` uses in its event loop; ``None`` takes it back."""
+    """Make this the client of :func:`request` in the running loop; ``None`` takes it back.
+
+    Outside a loop, it becomes the client of the first loop that makes a request.
+    """
+    with suppress(RuntimeError):
+        loop = asyncio.get_running_loop()
+        if egress is not None:
+            egress.bind(loop)
     _process.configured = egress
 
 

@@ -119,7 +119,7 @@ class Ledger:
         return cast("Answer", await asyncio.shield(self._put(entry, urgent=False)))
 
     def _put(self, entry: _Entry, *, urgent: bool) -> asyncio.Future[Any]:
-        if self._closing or self._task is None:
+        if not self.running:
             raise UnavailableError("The server is stopping; send it again in a moment.")
         if not urgent and len(self._waiting) >= self._capacity:
             raise UnavailableError("Too many requests wait to be stored; send it again.")

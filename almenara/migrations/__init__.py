@@ -8,22 +8,25 @@ database is at its old schema or at the new one.
 from __future__ import annotations
 
 from pkgutil import iter_modules
+from typing import Any
 
 from tortoise.migrations.executor import MigrationExecutor
 
-from almenara.database import Database, Transaction
+from almenara.database import WRITERS, Database, Transaction
 from almenara.errors import ConfigurationError
 
 #: Any number, the same in every process: the advisory lock that migrations take on PostgreSQL.
 _ADVISORY_LOCK = 4_104_100_131_105
 
-_APPS = {
-    "almenara": {
-        "models": ["almenara.models"],
-        "default_connection": "writer",
-        "migrations": "almenara.migrations",
+
+def _apps(transaction: Transaction) -> dict[str, dict[str, Any]]:
+    return {
+        "almenara": {
+            "models": ["almenara.models"],
+            "default_connection": WRITERS[transaction.dialect],
+            "migrations": "almenara.migrations",
+        }
     }
-}
 
 
 async def migrate(database: Database) -> list[str]:
@@ -39,7 +42,7 @@ async def migrate(database: Database) -> list[str]:
             await transaction.execute("SELECT pg_advisory_xact_lock($1)", _ADVISORY_LOCK)
         names = await _missing(transaction)
         if names:
-            executor = MigrationExecutor(transaction.client, _APPS)
+            executor = MigrationExecutor(transaction.client, _apps(transaction))
             # First of all the table of records: the executor looks into it before it makes it,
             # which would spoil PostgreSQL's transaction.
             editor = executor._schema_editor(atomic=False)  # noqa: SLF001 - no public way

@@ -36,6 +36,9 @@ _LONGEST_SLEEP = 1.0
 #: The rescue of what dead processes held runs so often, in seconds.
 _RESCUE_EVERY = 5.0
 
+#: At the end of a drain, what was abandoned gets so long to be recorded, in seconds.
+_RECORDING_SECONDS = 5.0
+
 #: When the next delivery of each channel and priority is due: one look into the partial index each.
 _NEXT_DUE = """
 SELECT * FROM (
@@ -128,8 +131,11 @@ class EmbeddedQueue:
             log.info("draining", attempt_count=len(self._attempts), grace_seconds=grace_seconds)
             await asyncio.wait(self._attempts, timeout=grace_seconds)
         self._dispatcher.abandon()
-        while self._attempts:
-            await asyncio.wait(self._attempts)
+        if self._attempts:
+            await asyncio.wait(self._attempts, timeout=_RECORDING_SECONDS)
+        for attempt in self._attempts:
+            # The database takes nothing: the next start records these as unknown.
+            attempt.cancel()
 
     @property
     def healthy(self) -> bool:

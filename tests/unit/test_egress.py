@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ from pydantic import SecretStr
 import almenara
 from almenara import HttpResponse, PermanentError, TemporaryError, request
 from almenara.egress import Egress, configure, current
+from almenara.egress.addresses import AddressRefusedError
 from tests.plugins.http_receiver import Answer, HttpReceiver
 
 LOOPBACK = ("127.0.0.0/8",)
@@ -188,6 +190,38 @@ async def test_a_plugin_with_a_loop_of_its_own_gets_the_same_permissions(
     assert [answer.status for answer in answers] == [200, 200]
 
 
+async def test_a_plugin_s_own_loop_does_not_take_the_configured_client_away(
+    receiver: HttpReceiver,
+) -> None:
+    egress = Egress(LOOPBACK)
+    configure(egress)
+    try:
+        await asyncio.to_thread(asyncio.run, request("GET", receiver.url))
+        assert current() is egress
+    finally:
+        configure(None)
+        await egress.close()
+
+
+def test_a_client_configured_outside_a_loop_serves_each_loop_in_turn() -> None:
+    egress = Egress(LOOPBACK)
+    configure(egress)
+
+    async def served() -> bool:
+        configure(egress)  # inside: kept for this loop, though no request is made
+        return current() is egress
+
+    async def once() -> tuple[bool, int]:
+        async with HttpReceiver() as receiver:
+            return current() is egress, (await request("GET", receiver.url)).status
+
+    try:
+        assert asyncio.run(served())
+        assert asyncio.run(once()) == (True, 200)
+    finally:
+        configure(None)
+
+
 async def test_a_client_refuses_to_serve_a_second_loop(
     egress: Egress, receiver: HttpReceiver
 ) -> None:
@@ -265,8 +299,6 @@ async def test_a_name_is_reached_at_its_address_under_its_own_name(
 
 
 async def test_the_socket_itself_goes_nowhere_that_is_not_permitted() -> None:
-    from almenara.egress.addresses import AddressRefusedError
-
     with pytest.raises(AddressRefusedError):
         Egress()._guarded_socket((2, 1, 6, "", ("127.0.0.1", 80)))
 
@@ -275,8 +307,6 @@ async def test_a_certificate_of_a_trusted_authority_is_accepted(tmp_path: Path) 
     """In a process of its own: what is trusted is read once, when the HTTP library is imported."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
-    import ssl
-
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost").configure_cert(context)
     program = (

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trustme
+from aiohttp.abc import AbstractResolver, ResolveResult
 from pydantic import SecretStr
 
 from almenara import PermanentError, TemporaryError
@@ -86,8 +87,20 @@ async def test_a_refused_connection_is_temporary(egress: Egress) -> None:
     assert text == f"No connection to {origin} could be made (Connection refused)."
 
 
-async def test_a_name_that_does_not_exist_is_temporary(egress: Egress) -> None:
+class NoNames(AbstractResolver):
+    """Stands for a DNS that knows no name."""
+
+    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_a_name_that_does_not_exist_is_temporary() -> None:
+    egress = Egress(resolver=NoNames())
     text = await fails(egress, "http://nobody.invalid", TemporaryError)
+    await egress.close()
     assert text == "The name in http://nobody.invalid:80 could not be resolved."
 
 
@@ -244,8 +257,10 @@ async def test_a_url_that_cannot_be_used_is_permanent(egress: Egress, origin: st
 
 @pytest.mark.parametrize(
     "name",
-    ["Host", "content-length", "Transfer-Encoding", "CONNECTION", "TE", "Upgrade", "Expect"]
-    + ["Proxy-Authorization", "Keep-Alive", "Trailer", "Accept-Encoding"],
+    [
+        *("Host", "content-length", "Transfer-Encoding", "CONNECTION", "TE", "Upgrade", "Expect"),
+        *("Proxy-Authorization", "Keep-Alive", "Trailer", "Accept-Encoding"),
+    ],
 )
 async def test_a_header_that_the_client_governs_cannot_be_set(egress: Egress, name: str) -> None:
     with pytest.raises(PermanentError, match=name) as caught:

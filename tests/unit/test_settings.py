@@ -93,6 +93,11 @@ def test_the_command_line_wins_and_none_means_not_given() -> None:
     assert (settings.host, settings.port) == ("::1", 2)
 
 
+def test_networks_may_be_given_as_a_list_by_the_program_itself() -> None:
+    settings = read_settings({}, egress_allow=("10.0.0.0/8",))
+    assert settings.egress_allow == ("10.0.0.0/8",)
+
+
 def test_an_empty_value_means_not_given() -> None:
     assert read_settings({"ALMENARA_PORT": "", "ALMENARA_SECRET_KEY_FILE": ""}) == Settings()
 

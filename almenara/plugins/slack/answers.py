@@ -95,12 +95,12 @@ def read_bot_answer(response: HttpResponse) -> str | None:
     if answer.get("ok") is True:
         channel, ts = answer.get("channel"), answer.get("ts")
         return f"{channel}:{ts}" if isinstance(channel, str) and isinstance(ts, str) else None
-    code = answer.get("error")
+    code = str(answer.get("error"))
     if code in _RATE_LIMITED:
         raise_for_status(replace(response, status=429), service=_SERVICE)
-    if isinstance(code, str) and code in _ADVICE:
+    if code in _ADVICE:
         raise _refused(code)
-    named = code if isinstance(code, str) and _CODE.fullmatch(code) else "an error of no known form"
+    named = code if _CODE.fullmatch(code) else "an error of no known form"
     raise TemporaryError(f"Slack could not take the message just now ({named}).")
 
 

@@ -1,0 +1,74 @@
+"""Server processes for a benchmark: started in a directory of their own, killed at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_STARTING_SECONDS = 60
+
+
+@contextmanager
+def server(arguments: Sequence[str], directory: Path) -> Iterator[str]:
+    """Run a Python module that serves, and give its URL; at the end it is killed, not stopped.
+
+    Raises:
+        RuntimeError: it ended, or does not say where it serves; with what it wrote.
+    """
+    written = directory / "server.log"
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("ALMENARA_")
+    } | {
+        "ALMENARA_DATA_DIR": str(directory / "data"),
+        "ALMENARA_PLUGINS_DIR": str(directory / "plugins"),
+        "ALMENARA_LOG_FORMAT": "json",
+    }
+    with written.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *arguments], env=environment, stdout=file, stderr=file
+        )
+        try:
+            yield _url(process, written)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def load(url: str, body: str, *, connections: int, warm_up: float, seconds: float) -> Any:
+    """Load an address from another process, and return what the generator tells."""
+    command = [sys.executable, "-m", "bench.load", url, body]
+    command += [str(connections), str(warm_up), str(seconds)]
+    finished = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(finished.stdout)
+
+
+def put(url: str, body: object) -> None:
+    """Write something over the API."""
+    request = urllib.request.Request(
+        url,
+        data=json.dumps(body).encode(),
+        method="PUT",
+        headers={"Content-Type": "application/json"},
+    )
+    # No proxy of the environment's: the server is on this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=10):
+        pass
+
+
+def _url(process: subprocess.Popen[bytes], written: Path) -> str:
+    deadline = time.monotonic() + _STARTING_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        for line in written.read_text().splitlines():
+            if '"serving"' in line and line.endswith("}"):
+                return str(json.loads(line)["url"])
+        time.sleep(0.02)
+    raise RuntimeError(f"The server does not serve:\n{written.read_text()}")

@@ -1,0 +1,1 @@
+"""What Almenara is measured against: other ways to write the same endpoint."""
