@@ -22,7 +22,7 @@ _PLANS_ALLOWED = 5
 
 
 class Acceptor:
-    """Accepts messages. What it returned is committed and synced, and will be attempted."""
+    """Accepts messages: what it returned is committed and synced, and will be attempted."""
 
     def __init__(
         self, *, ledger: Ledger, routing: Routing, queue: Queue, clock: Callable[[], datetime]
@@ -61,7 +61,7 @@ class Acceptor:
         raise UnavailableError("The topics and channels are changing all the time; send it again.")
 
     async def commit(self, plan: Plan) -> bool:
-        """Write a plan. False: the configuration moved on, and nothing was written.
+        """Write a plan, unless the configuration moved on: then false, and nothing written.
 
         However the waiter ends, each slot that the plan took is used or given back.
         """

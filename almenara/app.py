@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from fastapi import FastAPI
 
 from almenara import __version__
 from almenara.accept import Acceptor
-from almenara.api import channels, deliveries, health, messages, plugins, topics
+from almenara.api import channels, deliveries, health, messages, topics
+from almenara.api import plugins as plugin_routes
 from almenara.api.body_limit import BodyLimit
 from almenara.api.dependencies import Parts
 from almenara.api.errors import add_error_handlers
@@ -26,13 +28,39 @@ from almenara.loader import Plugins
 from almenara.log import Log
 from almenara.migrations import is_empty, migrate, missing_migrations
 from almenara.operate import Operator
+from almenara.queues.base import Queue
 from almenara.queues.embedded import EmbeddedQueue
 from almenara.routing import Routing
-from almenara.secrets import open_vault
+from almenara.secrets import Vault, open_vault
 from almenara.settings import Settings
 from almenara.telemetry import get_logger
 
 log = get_logger("app")
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What a queue is made of."""
+
+    settings: Settings
+    database: Database
+    ledger: Ledger
+    routing: Routing
+    dispatcher: Dispatcher
+    clock: Callable[[], datetime]
+
+
+def embedded_queue(wiring: Wiring) -> Queue:
+    """Make the queue inside this process."""
+    return EmbeddedQueue(
+        database=wiring.database,
+        ledger=wiring.ledger,
+        routing=wiring.routing,
+        dispatcher=wiring.dispatcher,
+        clock=wiring.clock,
+        sends=wiring.settings.sends,
+        alone=wiring.settings.uses_sqlite,
+    )
 
 
 def utc_now() -> datetime:
@@ -51,7 +79,7 @@ def build(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit, largest=settings.max_body_bytes)
     app.state.settings = settings
     add_error_handlers(app)
-    for module in (messages, deliveries, topics, channels, plugins, health):
+    for module in (messages, deliveries, topics, channels, plugin_routes, health):
         app.include_router(module.router)
     return app
 
@@ -82,7 +110,10 @@ async def opened(settings: Settings) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, *, clock: Callable[[], datetime] = utc_now
+    settings: Settings,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    make_queue: Callable[[Wiring], Queue] = embedded_queue,
 ) -> AsyncIterator[Parts]:
     """Run everything behind the API; at the end, drain: what is under way ends first.
 
@@ -97,44 +128,34 @@ async def running(
         stack.push_async_callback(ledger.close)
         egress = Egress(settings.egress_allow)
         configure(egress)
+        stack.callback(configure, None)
         stack.push_async_callback(egress.close)
-        parts = await _wire(settings, database, ledger, clock, stack)
+        plugins, vault = Plugins(settings.plugins_dir), open_vault(settings)
+        await asyncio.to_thread(plugins.load)
+        for broken in plugins.broken:
+            log.warning("plugin_broken", file=str(broken.file), reason=broken.reason)
+        routing = Routing(database)
+        await routing.refresh()
+        instances = Instances(plugins, vault)
+        stack.push_async_callback(instances.close)
+        dispatcher = Dispatcher(
+            database=database, ledger=ledger, routing=routing, instances=instances, clock=clock
+        )
+        wiring = Wiring(settings, database, ledger, routing, dispatcher, clock)
+        queue = make_queue(wiring)
+        await queue.start()
+        stack.push_async_callback(queue.drain, settings.drain_seconds)
+        parts = _parts(wiring, queue, plugins, vault)
         if new:
             await _furnish(parts)
-        log.info("ready", database=database.dialect, plugin_count=len(parts.plugins.found))
+        log.info("ready", database=database.dialect, plugin_count=len(plugins.found))
         yield parts
 
 
-async def _wire(
-    settings: Settings,
-    database: Database,
-    ledger: Ledger,
-    clock: Callable[[], datetime],
-    stack: AsyncExitStack,
-) -> Parts:
-    """Let the parts learn of each other, and start the queue."""
-    routing, vault = Routing(database), open_vault(settings)
-    found = Plugins(settings.plugins_dir)
-    await asyncio.to_thread(found.load)
-    for broken in found.broken:
-        log.warning("plugin_broken", file=str(broken.file), reason=broken.reason)
-    await routing.refresh()
-    instances = Instances(found, vault)
-    stack.push_async_callback(instances.close)
-    dispatcher = Dispatcher(
-        database=database, ledger=ledger, routing=routing, instances=instances, clock=clock
-    )
-    queue = EmbeddedQueue(
-        database=database,
-        ledger=ledger,
-        routing=routing,
-        dispatcher=dispatcher,
-        clock=clock,
-        sends=settings.sends,
-        alone=settings.uses_sqlite,
-    )
-    await queue.start()
-    stack.push_async_callback(queue.drain, settings.drain_seconds)
+def _parts(wiring: Wiring, queue: Queue, plugins: Plugins, vault: Vault) -> Parts:
+    """Let the parts of the API learn of each other."""
+    database, ledger, routing = wiring.database, wiring.ledger, wiring.routing
+    clock = wiring.clock
     changes = Changes(ledger=ledger, routing=routing)
     return Parts(
         acceptor=Acceptor(ledger=ledger, routing=routing, queue=queue, clock=clock),
@@ -145,13 +166,13 @@ async def _wire(
         channels=Channels(
             database=database,
             changes=changes,
-            plugins=found,
+            plugins=plugins,
             vault=vault,
             queue=queue,
             clock=clock,
         ),
         topics=Topics(database=database, changes=changes, clock=clock),
-        plugins=found,
+        plugins=plugins,
         database=database,
         ledger=ledger,
         queue=queue,

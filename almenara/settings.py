@@ -131,7 +131,7 @@ def read_settings(environ: Mapping[str, str] | None = None, **overrides: object)
         settings = Settings.model_validate(values)
     except ValidationError as error:
         mistakes += [
-            f"{PREFIX}{str(part['loc'][0]).upper()}: {part['msg']}"
+            f"{PREFIX}{str(part['loc'][0]).upper()}: {part['msg'].removeprefix('Value error, ')}"
             for part in error.errors(include_input=False, include_url=False)
         ]
         raise ConfigurationError(_sentence(mistakes)) from error

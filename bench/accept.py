@@ -15,14 +15,15 @@ import sqlite3
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.processes import load, put, server
 
-ALMENARA = ("almenara", "serve", "--port", "0")
-REFERENCE = ("bench.references.serving", "insert_per_request")
-BARE = ("bench.references.serving", "bare")
+ALMENARA = ("-m", "almenara", "serve", "--port", "0")
+REFERENCE = ("-m", "bench.references.serving", "insert_per_request")
+BARE = ("-m", "bench.references.serving", "bare")
 SIDES = {"almenara": ALMENARA, "an insert per request": REFERENCE}
 
 #: What is measured, by the topic it is sent to.
@@ -54,8 +55,8 @@ class Run:
     lost_count: int
     #: Answers other than 202.
     refused_count: int
-    #: Deliveries that were sent when the server was killed, of those on the disk.
-    sent_share: float
+    #: Deliveries that were sent meanwhile, a second; what is accepted but not sent yet is on the disk.
+    sent_rate: float
 
 
 def main() -> None:
@@ -77,13 +78,16 @@ def _compare(options: argparse.Namespace, directory: Path, topic: str) -> None:
         for side in SIDES:
             place = directory / f"{topic}-{number}-{side.replace(' ', '-')}"
             runs[side].append(_measure(options, place, side, topic))
-    print(f"      {'':24}{'accepted/s, median':>20}{'spread':>17}{'p50 ms':>9}{'p99 ms':>9}")
+    print(
+        f"      {'medians':23}{'accepted/s':>11}{'least - most':>17}{'p50 ms':>9}{'p99 ms':>9}"
+        f"{'sent/s':>9}"
+    )
     for side, of_side in runs.items():
         _print_side(side, of_side)
     ours, theirs = (runs[side] for side in SIDES)
     ratios = [one.rate / other.rate for one, other in zip(ours, theirs, strict=True)]
     print(
-        f"      {'ratio, round by round':24}{statistics.median(ratios):>19.1f}x"
+        f"      {'ratio, round by round':23}{statistics.median(ratios):>10.1f}x"
         f"{f'{min(ratios):.1f} - {max(ratios):.1f}':>17}"
     )
 
@@ -105,7 +109,9 @@ def _measure(options: argparse.Namespace, place: Path, side: str, topic: str) ->
             warm_up=options.warm_up,
             seconds=options.seconds,
         )
-    stored, sent, deliveries = _rows(place / "data" / "almenara.sqlite3")
+    if not answer["rate"]:
+        raise RuntimeError(f"Nothing was accepted by {side}: {answer['statuses']}")
+    stored, sent = _rows(place / "data" / "almenara.sqlite3")
     return Run(
         rate=answer["rate"],
         p50_ms=answer["p50_ms"],
@@ -113,39 +119,43 @@ def _measure(options: argparse.Namespace, place: Path, side: str, topic: str) ->
         generator_share=answer["processor_share"],
         lost_count=max(0, answer["accepted_count"] - stored),
         refused_count=sum(answer["statuses"].values()) - answer["statuses"].get("202", 0),
-        sent_share=sent / deliveries if deliveries else 1.0,
+        sent_rate=sent / (options.warm_up + options.seconds),
     )
 
 
-def _rows(file: Path) -> tuple[int, int, int]:
-    """Count messages, deliveries that were sent, and deliveries, after the server was killed."""
+def _rows(file: Path) -> tuple[int, int]:
+    """Count the messages and the deliveries that were sent, after the server was killed."""
     connection = sqlite3.connect(file)
     try:
-        return tuple(  # type: ignore[return-value]  # three statements, three numbers
-            connection.execute(f"SELECT count(*) FROM {rows}").fetchone()[0]
-            for rows in ("message", "delivery WHERE status = 'sent'", "delivery")
+        stored, sent = (
+            int(connection.execute(f"SELECT count(*) FROM {rows}").fetchone()[0])
+            for rows in ("message", "delivery WHERE status = 'sent'")
         )
     finally:
         connection.close()
+    return stored, sent
 
 
 def _print_side(side: str, runs: list[Run]) -> None:
     rates = [run.rate for run in runs]
-    remarks = []
-    if any(run.lost_count for run in runs):
-        remarks.append(f"LOST {sum(run.lost_count for run in runs)} ACCEPTED MESSAGES")
-    if any(run.refused_count for run in runs):
-        remarks.append(f"{sum(run.refused_count for run in runs)} answers were not 202")
-    if min(run.sent_share for run in runs) < 0.99:
-        remarks.append(f"{min(run.sent_share for run in runs):.0%} sent when it was killed")
-    if max(run.generator_share for run in runs) > 0.9:
-        remarks.append("the load generator was the bottleneck")
     print(
-        f"      {side:24}{statistics.median(rates):>20,.0f}"
+        f"      {side:23}{statistics.median(rates):>11,.0f}"
         f"{f'{min(rates):,.0f} - {max(rates):,.0f}':>17}"
         f"{statistics.median(run.p50_ms for run in runs):>9.1f}"
-        f"{statistics.median(run.p99_ms for run in runs):>9.1f}  {'; '.join(remarks)}".rstrip()
+        f"{statistics.median(run.p99_ms for run in runs):>9.1f}"
+        f"{statistics.median(run.sent_rate for run in runs):>9,.0f}"
+        f"  {'; '.join(_remarks(runs))}".rstrip()
     )
+
+
+def _remarks(runs: list[Run]) -> Iterator[str]:
+    """Say what spoils a measurement."""
+    if lost := sum(run.lost_count for run in runs):
+        yield f"LOST {lost} ACCEPTED MESSAGES"
+    if refused := sum(run.refused_count for run in runs):
+        yield f"{refused} answers were not 202"
+    if max(run.generator_share for run in runs) > 0.9:
+        yield "the load generator was the bottleneck"
 
 
 def _print_head(options: argparse.Namespace, directory: Path) -> None:

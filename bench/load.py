@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from dataclasses import dataclass, field
+from typing import cast
 from urllib.parse import urlsplit
 
 import uvloop
@@ -42,8 +43,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the first request."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         self._send()
 
     def data_received(self, data: bytes) -> None:
@@ -86,14 +86,22 @@ async def generate(
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode() + body
     loop, tally = asyncio.get_running_loop(), Tally()
+    mistakes: list[object] = []
+    loop.set_exception_handler(
+        lambda _, context: mistakes.append(context.get("exception") or context["message"])
+    )
     for _ in range(connections):
-        await loop.create_connection(lambda: Connection(request, tally), parts.hostname, parts.port)
+        await loop.create_connection(
+            lambda: Connection(request, tally), parts.hostname or "", parts.port or 80
+        )
     await asyncio.sleep(warm_up_seconds)
     tally.measuring = True
     began, processor = time.perf_counter(), time.process_time()
     await asyncio.sleep(seconds)
     tally.measuring = False
     lasted = time.perf_counter() - began
+    if mistakes:
+        raise RuntimeError(f"The load generator is wrong: {mistakes[0]!r}")
     waits = sorted(tally.waits)
     return {
         "rate": tally.statuses.get("202", 0) / lasted,

@@ -18,7 +18,7 @@ _STARTING_SECONDS = 60
 
 @contextmanager
 def server(arguments: Sequence[str], directory: Path) -> Iterator[str]:
-    """Run a Python module that serves, and give its URL; at the end it is killed, not stopped.
+    """Run a Python program that serves, and give its URL; at the end it is killed, not stopped.
 
     Raises:
         RuntimeError: it ended, or does not say where it serves; with what it wrote.
@@ -33,7 +33,7 @@ def server(arguments: Sequence[str], directory: Path) -> Iterator[str]:
     }
     with written.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", *arguments], env=environment, stdout=file, stderr=file
+            [sys.executable, *arguments], env=environment, stdout=file, stderr=file
         )
         try:
             yield _url(process, written)
@@ -46,7 +46,7 @@ def load(url: str, body: str, *, connections: int, warm_up: float, seconds: floa
     """Load an address from another process, and return what the generator tells."""
     command = [sys.executable, "-m", "bench.load", url, body]
     command += [str(connections), str(warm_up), str(seconds)]
-    finished = subprocess.run(command, check=True, capture_output=True, text=True)
+    finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(finished.stdout)
 
 

@@ -47,8 +47,22 @@ class StrictRequest(Request):
         return value
 
 
+class BatchRequest(Request):
+    """A request whose JSON is parsed strictly; its items' values are for the route to check."""
+
+    async def json(self) -> Any:
+        """Return the body's value.
+
+        Raises:
+            UnreadableBodyError: 400 for what is not JSON.
+        """
+        return parse_json(await self.body())
+
+
 class StrictRoute(APIRoute):
     """A route that takes JSON and nothing else."""
+
+    request_class: type[Request] = StrictRequest
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's handler: check the headers, then read strictly."""
@@ -58,9 +72,15 @@ class StrictRoute(APIRoute):
         async def strict_handler(request: Request) -> Response:
             if takes_body:
                 check_headers(request)
-            return await handler(StrictRequest(request.scope, request.receive))
+            return await handler(self.request_class(request.scope, request.receive))
 
         return strict_handler
+
+
+class BatchRoute(StrictRoute):
+    """A strict route where one item's value hurts no other item."""
+
+    request_class = BatchRequest
 
 
 def check_headers(request: Request) -> None:
@@ -105,7 +125,7 @@ def parse_json(body: bytes) -> Any:
     except RecursionError as error:
         _refuse(f"it is nested deeper than {DEEPEST} levels", error)
     except ValueError as error:
-        _refuse(_short(str(error)), error)
+        _refuse(short(str(error)), error)
 
 
 def check_value(value: Any) -> None:
@@ -121,13 +141,21 @@ def check_value(value: Any) -> None:
         elif members > MOST_MEMBERS:
             wrong = f"Write no more than {MOST_MEMBERS} values."
         if wrong is not None:
-            error = FieldError(field=_short(path), code="value_not_allowed", message=wrong)
+            field = short(".".join(path))
+            error = FieldError(field=field, code="value_not_allowed", message=wrong)
             raise UnreadableBodyError(
-                422, "invalid_input", f"{_short(path) or 'The body'}: {wrong}", (error,)
+                422, "invalid_input", f"{field or 'The body'}: {wrong}", (error,)
             )
 
 
-def _walk(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, int, Any]]:
+def short(text: str) -> str:
+    """Cut and escape a text of the caller's, so that it can stand in an answer."""
+    return text[:256].encode("ascii", "backslashreplace").decode().replace("\x00", "\\x00")[:64]
+
+
+def _walk(
+    value: Any, path: tuple[str, ...] = (), depth: int = 0
+) -> Iterator[tuple[tuple[str, ...], int, Any]]:
     """Walk over every key and value, with its path."""
     yield path, depth, value
     if depth > DEEPEST:
@@ -135,11 +163,11 @@ def _walk(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, int
     if isinstance(value, dict):
         for key, item in value.items():
             if _wrong_with(key) is not None:
-                yield path, depth + 1, key
-            yield from _walk(item, f"{path}.{key}" if path else key, depth + 1)
+                yield path, depth, key
+            yield from _walk(item, (*path, key), depth + 1)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _walk(item, f"{path}.{index}" if path else str(index), depth + 1)
+            yield from _walk(item, (*path, str(index)), depth + 1)
 
 
 def _wrong_with(value: Any) -> str | None:
@@ -147,7 +175,7 @@ def _wrong_with(value: Any) -> str | None:
     if isinstance(value, str):
         if "\x00" in value:
             return "Leave out NUL characters (\\u0000)."
-        if not value.isascii() and any("\ud800" <= one <= "\udfff" for one in value):
+        if not _is_text(value):
             return "Leave out lone surrogates (\\ud800 to \\udfff)."
     elif isinstance(value, bool):
         return None
@@ -156,6 +184,14 @@ def _wrong_with(value: Any) -> str | None:
     elif isinstance(value, float) and not math.isfinite(value):
         return "Write numbers that a double can hold."
     return None
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -175,8 +211,3 @@ def _refuse(what: str, error: Exception) -> NoReturn:
     raise UnreadableBodyError(
         400, "invalid_json", f"The body is not valid JSON: {what}."
     ) from error
-
-
-def _short(text: str) -> str:
-    """Cut and escape a text of the caller's, so that it can stand in an answer."""
-    return text.encode("ascii", "backslashreplace").decode().replace("\x00", "\\x00")[:64]

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 from pydantic import (
-    AfterValidator,
-    AwareDatetime,
     BaseModel,
-    Field,
     ValidationError,
-    model_validator,
 )
 
 from almenara.api.body import StrictRoute
@@ -27,97 +23,18 @@ from almenara.api.dependencies import (
     Name,
     Parts,
     PartsNeeded,
-    StrictModel,
     Text,
     Word,
 )
 from almenara.api.errors import describe_error, field_errors
-from almenara.deliveries import MessageStatus, NewMessage, Plan
+from almenara.api.message_bodies import BatchIn, MessageBody, MessageIn
+from almenara.deliveries import MessageStatus, Plan
 from almenara.errors import AlmenaraError, InvalidInputError
 from almenara.log import Filters, Story
-from almenara.models import Message, new_id
+from almenara.models import Message
 from almenara.plugin import Format
 
 router = APIRouter(prefix="/v1", tags=["messages"], route_class=StrictRoute)
-
-#: A message may be scheduled so far ahead.
-FURTHEST = timedelta(days=366)
-
-
-def _not_blank(value: str) -> str:
-    if not value.strip():
-        raise ValueError("Write at least one character that is not a space.")
-    return value
-
-
-def _ahead(value: datetime) -> datetime:
-    now = datetime.now(UTC)
-    if not now < value <= now + FURTHEST:
-        raise ValueError("Write a time from now to a year ahead.")
-    return value.astimezone(UTC)
-
-
-class MessageBody(StrictModel):
-    """A message without its address."""
-
-    description: Annotated[str, Field(min_length=1), AfterValidator(_not_blank)] = Field(
-        description="The text.", examples=["I need help with my plan"]
-    )
-    title: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
-        default=None, description="A short heading."
-    )
-    format: Format = Field(default="text", description="How the text is written.")
-    priority: Annotated[int, Field(ge=1, le=5)] = Field(
-        default=3, description="1 is the most urgent, 5 the least."
-    )
-    tags: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=32)
-    ] = Field(default_factory=list, description="Words of yours, for plugins.")
-    data: dict[str, Any] = Field(
-        default_factory=dict, description="Structured content, for plugins."
-    )
-    to: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=320)]], Field(max_length=100)
-    ] = Field(default_factory=list, description="Recipients, for channels that allow it.")
-    reference: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
-        default=None, description="Your own reference; the log can be searched for it."
-    )
-    metadata: dict[str, Any] = Field(default_factory=dict, description="Yours; only kept.")
-    send_at: Annotated[AwareDatetime, Field(strict=False), AfterValidator(_ahead)] | None = Field(
-        default=None, description="Not before this time, which has its zone; up to a year ahead."
-    )
-
-    def content(self, topic: str | None) -> NewMessage:
-        """Return the message as accepting takes it."""
-        return NewMessage(
-            id=new_id(),
-            topic=topic,
-            created_at=datetime.now(UTC),
-            **self.model_dump(exclude={"topic", "channel"}),
-        )
-
-
-class MessageIn(MessageBody):
-    """A message with its address: a topic, or a channel."""
-
-    topic: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
-        default=None, description="The topic, in any case.", examples=["sales"]
-    )
-    channel: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
-        default=None, description="Addresses one channel directly; a topic is then only kept."
-    )
-
-    @model_validator(mode="after")
-    def _check_address(self) -> MessageIn:
-        if self.topic is None and self.channel is None:
-            raise ValueError("Name a topic, or a channel.")
-        return self
-
-
-class BatchIn(StrictModel):
-    """Up to a hundred messages, each answered on its own."""
-
-    messages: list[Any] = Field(min_length=1, max_length=100)
 
 
 class AcceptedDelivery(BaseModel):

@@ -68,7 +68,7 @@ async def cancel(
 
 
 async def release(transaction: Transaction, delivery_id: UUID, *, now: datetime) -> bool:
-    """Put a held delivery back: pending, due now, its deaths forgotten. False: it is not held."""
+    """Put a held delivery back, due now, its deaths forgotten; false for one that is not held."""
     await _lock_messages_of(transaction, "id", delivery_id)
     rows = await transaction.fetch(
         """

@@ -53,7 +53,7 @@ class Dispatched:
 
 
 class Dispatcher:
-    """Makes the attempts of one process. It never raises what a plugin did."""
+    """Makes the attempts of one process, and never raises what a plugin did."""
 
     def __init__(
         self,

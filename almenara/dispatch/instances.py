@@ -24,7 +24,9 @@ class Instances:
         self._retired: list[object] = []
 
     def build(self, channel: ChannelRoute) -> Instance:
-        """Return the channel's plugin, built if need be. Blocks: call it in a thread.
+        """Return the channel's plugin, built if need be.
+
+        It may block, so call it in a thread.
 
         Raises:
             PluginError: it cannot be found or built.

@@ -1,4 +1,4 @@
-"""What the ledger writes: accepted messages, claims, results. Each takes many payloads at once.
+"""What the ledger writes: accepted messages, claims, results; many payloads at once.
 
 Nothing else inserts into ``message`` and ``attempt``; statuses are moved by ``deliveries`` alone,
 inside the same transaction.
@@ -34,7 +34,7 @@ class RescueRequest:
 
 
 async def accept_messages(transaction: Transaction, plans: Sequence[Plan]) -> Sequence[bool]:
-    """Insert messages with their deliveries. False for a plan made from an older configuration."""
+    """Insert messages with their deliveries; false for a plan made from an older configuration."""
     [row] = await transaction.fetch("SELECT revision FROM configuration WHERE id = 1")
     fresh = [plan for plan in plans if plan.revision == row["revision"]]
     await insert_messages(transaction, fresh)
@@ -75,7 +75,7 @@ async def claim(
 
 
 async def record_results(transaction: Transaction, results: Sequence[Result]) -> Sequence[bool]:
-    """Record attempts and move their deliveries. False for a late result, which moved nothing."""
+    """Record attempts and move their deliveries; false for a late result, which moved nothing."""
     held = await settle(transaction, results)
     on_time = [result.claim.delivery_id in held for result in results]
     await _insert_attempts(transaction, results, on_time)

@@ -223,7 +223,7 @@ class SmtpReceiver:
         reply = await self._answer(server, "EHLO")
         return [reply] if reply else replies
 
-    async def handle_MAIL(  # noqa: N802
+    async def handle_MAIL(  # noqa: N802 - aiosmtpd's name
         self, server: Any, session: Session, envelope: Envelope, sender: str, options: list[str]
     ) -> str:
         reply = await self._answer(server, "MAIL")
@@ -233,7 +233,7 @@ class SmtpReceiver:
             envelope.mail_from = sender
         return reply or "250 OK"
 
-    async def handle_RCPT(  # noqa: N802
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, server: Any, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         reply = await self._answer(server, "RCPT") or self._refused.get(address)
@@ -241,7 +241,7 @@ class SmtpReceiver:
             envelope.rcpt_tos.append(address)
         return reply or "250 OK"
 
-    async def handle_DATA(  # noqa: N802
+    async def handle_DATA(  # noqa: N802 - aiosmtpd's name
         self, server: Any, session: Session, envelope: Envelope
     ) -> str:
         reply = await self._answer(server, "DATA")
@@ -260,12 +260,12 @@ class SmtpReceiver:
         )
         return "250 OK: taken"
 
-    async def handle_NOOP(  # noqa: N802
+    async def handle_NOOP(  # noqa: N802 - aiosmtpd's name
         self, server: Any, session: Session, envelope: Envelope, argument: str
     ) -> str:
         return await self._answer(server, "NOOP") or "250 OK"
 
-    async def handle_QUIT(  # noqa: N802
+    async def handle_QUIT(  # noqa: N802 - aiosmtpd's name
         self, server: Any, session: Session, envelope: Envelope
     ) -> str:
         return await self._answer(server, "QUIT") or "221 Bye"
