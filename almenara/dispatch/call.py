@@ -54,20 +54,22 @@ class _Threads:
 
 
 async def call_plugin(
+    target: Any,
     build: Callable[[], Any],
     message: Message,
     *,
     timeout_seconds: float,
     abandon: asyncio.Future[None],
 ) -> Ended:
-    """Build a plugin's instance and let it send one message.
+    """Let a plugin's instance send one message.
 
     Args:
-        build: makes the instance, or returns the one that is kept; runs in a thread.
+        target: the instance; ``None``: it must be built first.
+        build: makes the instance; it may block, and so runs in a thread.
         abandon: done when the process waits no longer for attempts under way.
     """
     threads = _Threads()
-    task = asyncio.ensure_future(_guarded(build, message, threads))
+    task = asyncio.ensure_future(_guarded(target, build, message, threads))
     either: set[asyncio.Future[Any]] = {task, abandon}
     await asyncio.wait(either, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
     if task.done():
@@ -112,10 +114,14 @@ def in_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> asynci
     return future
 
 
-async def _guarded(build: Callable[[], Any], message: Message, threads: _Threads) -> Ended:
+async def _guarded(
+    target: Any, build: Callable[[], Any], message: Message, threads: _Threads
+) -> Ended:
     """Run the whole attempt; whatever is raised is returned, so that it never reaches the loop."""
     try:
-        return Ended(value=await _send(build, message, threads))
+        if target is None:
+            target = await _build(build, threads)
+        return Ended(value=await _send(target, message, threads))
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
@@ -125,14 +131,17 @@ async def _guarded(build: Callable[[], Any], message: Message, threads: _Threads
         return Ended(error=error)
 
 
-async def _send(build: Callable[[], Any], message: Message, threads: _Threads) -> Any:
+async def _build(build: Callable[[], Any], threads: _Threads) -> Any:
     try:
-        target = await _unwrap(threads.run(build))
+        return await _unwrap(threads.run(build))
     except Exception as error:
         if not any(words in str(error) for words in _WANTS_LOOP):
             raise
         # A constructor that opens a session wants the loop; one that blocks would rather not.
-        target = build()
+        return build()
+
+
+async def _send(target: Any, message: Message, threads: _Threads) -> Any:
     background_tasks = BackgroundTasks()
     if inspect.iscoroutinefunction(target.send_message):
         value = await target.send_message(message, background_tasks)

@@ -18,7 +18,7 @@ from almenara.deliveries import LEASE, Claim, NewMessage, Result
 from almenara.dispatch.call import Ended, call_plugin
 from almenara.dispatch.instances import Instances
 from almenara.dispatch.verdict import judge
-from almenara.errors import TemporaryError, UnavailableError
+from almenara.errors import PluginError, TemporaryError, UnavailableError
 from almenara.ledger import Ledger, record_results, return_claims
 from almenara.loader import Instance
 from almenara.models import Message as StoredMessage
@@ -124,7 +124,14 @@ class Dispatcher:
             built.append(self._instances.build(channel))
             return built[0].target
 
+        try:
+            kept = self._instances.kept(channel)
+        except PluginError as error:
+            return Ended(error=error), frozenset()
+        if kept is not None:
+            built.append(kept)
         ended = await call_plugin(
+            None if kept is None else kept.target,
             build,
             _for_plugin(ready),
             timeout_seconds=channel.timeout_seconds,

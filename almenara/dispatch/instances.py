@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
+import time
 from typing import Any
 
+from almenara.deliveries import LEASE
 from almenara.loader import Instance, Plugins
 from almenara.routing import ChannelRoute
 from almenara.secrets import Vault
@@ -21,7 +24,22 @@ class Instances:
         self._plugins = plugins
         self._vault = vault
         self._kept: dict[str, tuple[int, str, Instance]] = {}
-        self._retired: list[object] = []
+        #: What later ones replaced, and when, by the monotonic clock.
+        self._retired: list[tuple[float, object]] = []
+        #: By channel: a constructor that hangs holds up nobody else's.
+        self._building: dict[str, threading.Lock] = {}
+
+    def kept(self, channel: ChannelRoute) -> Instance | None:
+        """Return the channel's plugin if it is built already; never blocks.
+
+        Raises:
+            PluginError: it cannot be found any more.
+        """
+        revision, found_revision, instance = self._kept.get(channel.id, (0, "", None))
+        if revision != channel.revision:
+            return None
+        current = self._plugins.get(channel.plugin).revision
+        return instance if found_revision == current else None
 
     def build(self, channel: ChannelRoute) -> Instance:
         """Return the channel's plugin, built if need be.
@@ -34,26 +52,33 @@ class Instances:
             ConfigurationError: a secret does not open.
         """
         found = self._plugins.get(channel.plugin)
-        kept = self._kept.get(channel.id)
-        if kept is not None and kept[:2] == (channel.revision, found.revision):
-            return kept[2]
-        instance = self._plugins.build(found, self._vault.open(channel.settings, place=channel.id))
-        if found.settings is not None:
-            if kept is not None:
-                self._retired.append(kept[2].target)
-            self._kept[channel.id] = (channel.revision, found.revision, instance)
-        return instance
+        values = self._vault.open(channel.settings, place=channel.id)
+        if found.settings is None:
+            return self._plugins.build(found, values)
+        with self._building.setdefault(channel.id, threading.Lock()):
+            # Attempts of one channel that begin together must not build it more than once.
+            instance = self.kept(channel)
+            if instance is None:
+                instance = self._plugins.build(found, values)
+                old = self._kept.get(channel.id)
+                if old is not None:
+                    self._retired.append((time.monotonic(), old[2].target))
+                self._kept[channel.id] = (channel.revision, found.revision, instance)
+            return instance
 
     async def close_retired(self) -> None:
-        """Close the instances that later ones replaced; attempts under way may still end."""
-        while self._retired:
-            await _close(self._retired.pop())
+        """Close the instances that were replaced so long ago that no attempt can still use them."""
+        while self._retired and time.monotonic() - self._retired[0][0] > LEASE.total_seconds():
+            await _close(self._retired.pop(0)[1])
 
     async def close(self) -> None:
         """Close every instance that has something to close."""
-        self._retired += [instance.target for _, _, instance in self._kept.values()]
+        targets = [target for _, target in self._retired]
+        targets += [instance.target for _, _, instance in self._kept.values()]
         self._kept.clear()
-        await self.close_retired()
+        self._retired.clear()
+        for target in targets:
+            await _close(target)
 
 
 async def _close(target: Any) -> None:
