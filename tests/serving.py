@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 import uvicorn
 
+from almenara.api.dependencies import Parts
 from almenara.app import build, running
 from almenara.settings import Settings, read_settings
 
@@ -57,9 +58,18 @@ class Answer:
 class Client:
     """A client of a served Almenara: paths from the root, JSON in and out."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, url: str, parts: Parts | None = None
+    ) -> None:
         self._session = session
         self.url = url
+        self._parts = parts
+
+    @property
+    def parts(self) -> Parts:
+        """What is behind the API, when it is served in this process."""
+        assert self._parts is not None
+        return self._parts
 
     async def call(self, method: str, path: str, body: Any = None, **kwargs: Any) -> Answer:
         """Make one request."""
@@ -119,7 +129,7 @@ async def served(
         port = server.servers[0].sockets[0].getsockname()[1]
         session = await stack.enter_async_context(aiohttp.ClientSession())
         try:
-            yield Client(session, f"http://127.0.0.1:{port}")
+            yield Client(session, f"http://127.0.0.1:{port}", parts)
         finally:
             await session.close()
             server.should_exit = True

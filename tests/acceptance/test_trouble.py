@@ -1,0 +1,108 @@
+"""The database cannot write for a while: nothing is promised that is not kept, nothing repeated."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from almenara.settings import Settings
+from tests.plugins.author import Author
+from tests.serving import Client, make_settings, served, until
+
+
+async def limit_pages(client: Client, count: int) -> None:
+    """Let SQLite find its disk full beyond so many pages."""
+    await client.parts.database.writer.execute_query(f"PRAGMA max_page_count = {count}")
+
+
+@contextmanager
+def locked(settings: Settings) -> Iterator[None]:
+    """Hold the write lock, as a stray process would that opened the file by hand."""
+    connection = sqlite3.connect(settings.database_file, isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+    finally:
+        connection.close()
+
+
+async def test_a_full_disk_is_a_503_and_never_a_202(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+    async with served(settings) as client:
+        await limit_pages(client, 1)
+        refused = []
+        for number in range(40):
+            answer = await client.post(
+                "/v1/messages", {"topic": "hello", "description": f"{number} " + "x" * 4000}
+            )
+            if answer.status != 202:
+                refused.append(answer)
+        assert refused
+        for answer in refused:
+            assert answer.status == 503
+            assert answer.body["code"] == "unavailable"
+            assert int(answer.headers["Retry-After"]) >= 1
+        await limit_pages(client, 1_073_741_823)
+        again = await client.post("/v1/messages", {"topic": "hello", "description": "again"})
+        assert again.status == 202
+        stored = 40 - len(refused) + 1
+        listed = (await client.get("/v1/messages?limit=250")).body["data"]
+        assert len(listed) == stored
+
+
+async def test_a_result_that_cannot_be_recorded_is_recorded_later_and_sent_once(
+    tmp_path: Path,
+) -> None:
+    settings = make_settings(tmp_path)
+    author = Author(settings.plugins_dir)
+    async with served(settings) as client:
+        await client.parts.database.writer.execute_query("PRAGMA busy_timeout = 20")
+        await client.post("/v1/channels", {"name": "told", "plugin": "Told"})
+        accepted = await client.post(
+            "/v1/messages", {"channel": "told", "description": "wait for the word"}
+        )
+        await until(_arrived(author))
+        with locked(settings):
+            author.allow("the word")
+            refused = await client.post("/v1/messages", {"topic": "hello", "description": "no"})
+            assert refused.status == 503
+            story = (await client.get(f"/v1/messages/{accepted.body['id']}")).body
+            assert story["status"] == "sending"
+        story = await client.final(accepted.body["id"])
+    assert [one["outcome"] for one in story["deliveries"][0]["attempts"]] == ["sent"]
+    assert len(author.traces()) == 1
+
+
+async def test_a_claim_that_cannot_be_committed_sends_nothing(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+    author = Author(settings.plugins_dir)
+    async with served(settings) as client:
+        await client.parts.database.writer.execute_query("PRAGMA busy_timeout = 20")
+        # One at a time, so that the second waits for a claim instead of being born with one.
+        await client.post("/v1/channels", {"name": "told", "plugin": "Told", "concurrency": 1})
+        first = await client.post(
+            "/v1/messages", {"channel": "told", "description": "wait for the word"}
+        )
+        second = await client.post("/v1/messages", {"channel": "told", "description": "second"})
+        assert second.body["deliveries"][0]["status"] == "pending"
+        await until(_arrived(author))
+        with locked(settings):
+            author.allow("the word")
+            for _ in range(20):
+                await client.get("/readyz")
+            assert len(author.traces()) == 1
+        for message in (first, second):
+            story = await client.final(message.body["id"])
+            assert story["status"] == "sent"
+    assert len(author.traces()) == 2
+
+
+def _arrived(author: Author) -> Callable[[], Any]:
+    async def look() -> bool:
+        return bool(author.traces())
+
+    return look

@@ -1,0 +1,55 @@
+"""Send slots: never more than there are, and none starved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from almenara.queues.slots import Slots
+from tests.unit.test_verdict import CHANNEL
+
+
+def test_a_channel_takes_no_more_than_its_concurrency() -> None:
+    slots = Slots(10)
+    team = replace(CHANNEL, name="team", concurrency=2)
+    assert [slots.take(team) for _ in range(3)] == [True, True, False]
+    slots.give_back("team")
+    assert slots.take(team)
+
+
+def test_all_channels_together_take_no_more_than_the_process_has() -> None:
+    slots = Slots(3)
+    one = replace(CHANNEL, name="one", concurrency=2)
+    two = replace(CHANNEL, name="two", concurrency=2)
+    assert [slots.take(each) for each in (one, one, two, two)] == [True, True, True, False]
+    assert slots.full
+    slots.give_back("one")
+    assert not slots.full
+    assert slots.take(two)
+
+
+def test_slots_are_shared_out_one_each_in_turn() -> None:
+    slots = Slots(5)
+    channels = [replace(CHANNEL, name=name, concurrency=4) for name in ("one", "two", "three")]
+    assert slots.share(channels) == {"one": 2, "two": 2, "three": 1}
+    assert slots.share(channels) == {}
+
+
+@given(
+    total=st.integers(1, 20),
+    wishes=st.lists(st.integers(0, 8), min_size=1, max_size=6),
+)
+def test_sharing_never_takes_too_many(total: int, wishes: list[int]) -> None:
+    slots = Slots(total)
+    channels = [
+        replace(CHANNEL, name=str(index), concurrency=wish) for index, wish in enumerate(wishes)
+    ]
+    shares = slots.share(channels)
+    assert sum(shares.values()) == min(total, sum(wishes)) == slots.taken_count
+    assert all(shares.get(one.name, 0) <= one.concurrency for one in channels)
+    for name, count in shares.items():
+        for _ in range(count):
+            slots.give_back(name)
+    assert slots.taken_count == 0
