@@ -57,11 +57,8 @@ def configure(
     root.handlers = [handler]
     root.setLevel(level.upper())
     # The libraries' own chatter: each request and each statement would be a line.
-    for name in ("aiosqlite", "tortoise", "asyncio", "uvicorn.access"):
+    for name in ("aiosqlite", "tortoise", "asyncio", "uvicorn.access", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for name in ("uvicorn", "uvicorn.error"):
-        logging.getLogger(name).handlers = []
-        logging.getLogger(name).propagate = True
 
 
 def _cut_values(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

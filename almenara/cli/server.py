@@ -7,6 +7,7 @@ import ipaddress
 import json
 import os
 import signal
+import socket
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -91,23 +92,17 @@ async def _serve(settings: Settings) -> None:
     async with running(settings) as parts:
         app = build(settings)
         app.state.parts = parts
-        server = _server(
-            uvicorn.Config(
+        with _listening(settings) as listener:
+            config = uvicorn.Config(
                 app,
-                host=settings.host,
-                port=settings.port,
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=_ANSWER_SECONDS,
             )
-        )
-        stopping = asyncio.create_task(_announce(server, settings))
-        try:
-            await server.serve()
-        finally:
-            stopping.cancel()
+            _announce(settings, listener.getsockname()[1])
+            await _server(config).serve(sockets=[listener])
         get_logger("app").info("stopping")
 
 
@@ -135,14 +130,27 @@ def _server(config: uvicorn.Config) -> uvicorn.Server:
     return Server(config)
 
 
-async def _announce(server: uvicorn.Server, settings: Settings) -> None:
-    """Say where it serves, once it does."""
+def _listening(settings: Settings) -> socket.socket:
+    """Open the listening socket.
+
+    Raises:
+        ConfigurationError: the address is taken, or is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{settings.host}:{settings.port} cannot be served: {error.strerror or error}. "
+            "Choose another port with --port, or stop what has it."
+        ) from error
+
+
+def _announce(settings: Settings, port: int) -> None:
+    """Say where it serves."""
     from almenara.telemetry import get_logger
 
     log = get_logger("app")
-    while not server.started:  # noqa: ASYNC110 - uvicorn tells it by nothing else
-        await asyncio.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     log.info("serving", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")
     if not is_loopback(settings.host):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -224,6 +225,15 @@ def test_a_wrong_set_up_is_one_clear_sentence(
     assert sentence in server.output
     assert "Traceback" not in server.output
     assert "canary" not in server.output
+
+
+def test_a_port_that_is_taken_is_one_clear_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        server = ServerProcess(tmp_path, arguments=("--port", port)).start()
+        assert server.wait() == 78
+    assert f"127.0.0.1:{port} cannot be served: Address already in use" in server.output
+    assert "Traceback" not in server.output
 
 
 def _seen(author: Author) -> Callable[[], Any]:
