@@ -15,7 +15,7 @@ LOCK := .venv-lock/bin/uv pip compile --universal --python-version 3.11 --genera
 	--no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check fix lock up down bench-accept plugin clean
+.PHONY: help setup setup-dev run test check fix lock up down bench-accept docs plugin clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,9 @@ down: ## stop and remove what `make up` started, and nothing else
 
 bench-accept: setup-dev ## measure how many messages a second are accepted
 	$(BIN)/python -m bench.accept $(ARGS)
+
+docs: setup-dev ## write the reference pages anew from the code
+	$(BIN)/python -m docs.generate
 
 plugin: setup ## write the skeleton of a channel of your own (NAME=telegram)
 	@test -n "$(NAME)" || { echo "Which name? make plugin NAME=telegram" >&2; exit 2; }

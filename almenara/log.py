@@ -109,12 +109,19 @@ class Log:
             NotFoundError: there is no such message.
         """
         reader = self._database.reader
-        message = await Message.filter(id=message_id).using_db(reader).first()
+        # By one statement, so that the message's status and those of its deliveries agree.
+        deliveries = (
+            await Delivery.filter(message_id=message_id)
+            .using_db(reader)
+            .select_related("message")
+            .order_by("position", "id")
+        )
+        if deliveries:
+            message: Message | None = deliveries[0].message
+        else:
+            message = await Message.filter(id=message_id).using_db(reader).first()
         if message is None:
             raise NotFoundError("message", str(message_id))
-        deliveries = (
-            await Delivery.filter(message_id=message_id).using_db(reader).order_by("position", "id")
-        )
         return Story(message, deliveries, await self._attempts(message_id=message_id))
 
     async def delivery(self, delivery_id: UUID) -> tuple[Delivery, Sequence[Attempt]]:

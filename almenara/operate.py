@@ -24,7 +24,7 @@ from almenara.ledger import Ledger
 from almenara.models import new_id
 from almenara.plan import no_slot, plan_delivery
 from almenara.queues.base import Queue
-from almenara.routing import ChannelRoute, Routing, find_route
+from almenara.routing import ChannelRoute, Routing, TopicRoute
 
 _NOT_FINAL = (Status.PENDING, Status.SENDING, Status.HELD)
 
@@ -191,11 +191,11 @@ class Operator:
 
     async def _insert_first(self, transaction: Transaction, message: Row) -> Sequence[NewDelivery]:
         """Route a message that had no route."""
-        _, channels = find_route(self._routing.table, message["topic"], None)
+        table = self._routing.table
+        topic = table.topics.get(message["topic"] or "")
+        channels = table.channels_of(topic) if topic else ()
         if not channels:
-            raise ConflictError(
-                f"The topic {message['topic']!r} still has no enabled channel.", code="no_route"
-            )
+            raise ConflictError(_still_no_route(message["topic"], topic), code="no_route")
         deliveries = [
             self._delivery(message["id"], channel, message, position=position)
             for position, channel in enumerate(channels)
@@ -224,6 +224,15 @@ class Operator:
         await insert(transaction, deliveries)
         await refresh_messages(transaction, [one.message_id for one in deliveries])
         return deliveries
+
+
+def _still_no_route(name: str | None, topic: TopicRoute | None) -> str:
+    """Say why a message that had no route has none now."""
+    if name is None:
+        return "The message was for a channel that was disabled; send a new message."
+    if topic is None:
+        return f"The topic {name!r} is gone; send a new message."
+    return f"The topic {name!r} still has no enabled channel."
 
 
 async def _message(transaction: Transaction, message_id: UUID) -> Row:

@@ -55,7 +55,7 @@ class Run:
     lost_count: int
     #: Answers other than 202.
     refused_count: int
-    #: Deliveries that were sent meanwhile, a second; what is accepted but not sent yet is on the disk.
+    #: Deliveries that were sent meanwhile, a second; what waits is on the disk.
     sent_rate: float
 
 

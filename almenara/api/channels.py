@@ -11,9 +11,9 @@ from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, Field
 
 from almenara.api.body import StrictRoute
-from almenara.api.dependencies import Name, PartsNeeded, StrictModel
+from almenara.api.dependencies import Name, NewName, PartsNeeded, StrictModel
 from almenara.api.messages import MessageStory, story_out
-from almenara.api.topics import NewName
+from almenara.api.problems import BODY, problems
 from almenara.catalogue import ChannelSpec, Written
 from almenara.deliveries import NewMessage, Status
 from almenara.errors import AlmenaraError, ConflictError
@@ -21,7 +21,12 @@ from almenara.models import Channel, new_id
 from almenara.retry import DEFAULT_SCHEDULE, parse_duration
 from almenara.secrets import masked
 
-router = APIRouter(prefix="/v1/channels", tags=["channels"], route_class=StrictRoute)
+router = APIRouter(
+    prefix="/v1/channels",
+    tags=["channels"],
+    route_class=StrictRoute,
+    responses=problems(422, 503),
+)
 
 #: How often a test looks whether its attempt has ended, in seconds.
 _LOOK_EVERY = 0.05
@@ -115,7 +120,7 @@ async def list_channels(parts: PartsNeeded) -> ChannelList:
     return ChannelList(data=[channel_out(one) for one in await parts.channels.all()])
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=problems(*BODY, 409))
 async def create_channel(body: ChannelIn, parts: PartsNeeded, response: Response) -> ChannelOut:
     """Create a channel; its settings are checked against the plugin's schema."""
     spec = ChannelSpec(**body.model_dump())
@@ -124,15 +129,18 @@ async def create_channel(body: ChannelIn, parts: PartsNeeded, response: Response
     return _written_out(written)
 
 
-@router.get("/{name}")
+@router.get("/{name}", responses=problems(404))
 async def show_channel(name: Name, parts: PartsNeeded) -> ChannelOut:
     """Show one channel."""
     return channel_out(await parts.channels.get(name))
 
 
-@router.put("/{name}")
+@router.put(
+    "/{name}",
+    responses={201: {"model": ChannelOut, "description": "Created"}, **problems(*BODY)},
+)
 async def replace_channel(
-    name: Annotated[NewName, Name], body: ChannelFields, parts: PartsNeeded, response: Response
+    name: NewName, body: ChannelFields, parts: PartsNeeded, response: Response
 ) -> ChannelOut:
     """Replace a channel whole, or create it."""
     spec = ChannelSpec(name=name, **body.model_dump())
@@ -141,22 +149,14 @@ async def replace_channel(
     return _written_out(written)
 
 
-@router.patch("/{name}")
+@router.patch("/{name}", responses=problems(*BODY, 404))
 async def change_channel(name: Name, body: ChannelChange, parts: PartsNeeded) -> ChannelOut:
     """Change what is given of a channel; of its settings too, where `null` removes one."""
-    old = channel_out(await parts.channels.get(name))
     changes = body.model_dump(exclude_unset=True)
-    settings = {
-        key: value
-        for key, value in (old.settings | changes.pop("settings", {})).items()
-        if value is not None
-    }
-    kept = old.model_dump(exclude={"settings", "created_at", "updated_at", "warnings"})
-    spec = ChannelSpec(**(kept | changes), settings=settings)
-    return _written_out(await parts.channels.write(spec, create=False, replace=True))
+    return _written_out(await parts.channels.change(name, changes))
 
 
-@router.delete("/{name}", status_code=204)
+@router.delete("/{name}", status_code=204, responses=problems(404, 409))
 async def delete_channel(
     name: Name,
     parts: PartsNeeded,
@@ -169,7 +169,7 @@ async def delete_channel(
     await parts.channels.delete(name, force=force)
 
 
-@router.post("/{name}/test")
+@router.post("/{name}/test", responses=problems(404, 409))
 async def test_channel(name: Name, parts: PartsNeeded) -> MessageStory:
     """Send a test message through the channel, wait for its first attempt, and show it."""
     channel = await parts.channels.get(name)

@@ -12,11 +12,14 @@ from pydantic import BaseModel
 
 from almenara.api.body import StrictRoute
 from almenara.api.dependencies import Cursor, DeliveryId, Limit, Moment, Parts, PartsNeeded, Word
+from almenara.api.problems import problems
 from almenara.deliveries import Outcome, Reason, Status
 from almenara.log import Filters
 from almenara.models import Attempt, Delivery
 
-router = APIRouter(prefix="/v1", tags=["deliveries"], route_class=StrictRoute)
+router = APIRouter(
+    prefix="/v1", tags=["deliveries"], route_class=StrictRoute, responses=problems(422, 503)
+)
 
 
 class AttemptOut(BaseModel):
@@ -90,27 +93,27 @@ async def list_deliveries(
     )
 
 
-@router.get("/deliveries/{id}")
+@router.get("/deliveries/{id}", responses=problems(404))
 async def show_delivery(delivery_id: DeliveryId, parts: PartsNeeded) -> DeliveryOut:
     """Show one delivery with its attempts."""
     return await _shown(parts, delivery_id)
 
 
-@router.post("/deliveries/{id}/cancel")
+@router.post("/deliveries/{id}/cancel", responses=problems(404, 409))
 async def cancel_delivery(delivery_id: DeliveryId, parts: PartsNeeded) -> DeliveryOut:
     """Cancel a delivery that waits or is held; one being sent, unless that succeeds or fails."""
     await parts.operator.cancel_delivery(delivery_id)
     return await _shown(parts, delivery_id)
 
 
-@router.post("/deliveries/{id}/release")
+@router.post("/deliveries/{id}/release", responses=problems(404, 409))
 async def release_delivery(delivery_id: DeliveryId, parts: PartsNeeded) -> DeliveryOut:
     """Put a held delivery back: it is due now."""
     await parts.operator.release_delivery(delivery_id)
     return await _shown(parts, delivery_id)
 
 
-@router.post("/deliveries/{id}/resend", status_code=202)
+@router.post("/deliveries/{id}/resend", status_code=202, responses=problems(404, 409))
 async def resend_delivery(delivery_id: DeliveryId, parts: PartsNeeded) -> DeliveryOut:
     """Send a final delivery again, as a new one that names it."""
     return await _shown(parts, await parts.operator.resend_delivery(delivery_id))

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Path, Query, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+)
 
 from almenara.accept import Acceptor
 from almenara.catalogue import Channels, Topics
 from almenara.database import Database
-from almenara.errors import NotFoundError
+from almenara.errors import FieldError, InvalidInputError, NotFoundError
 from almenara.ledger import Ledger
 from almenara.loader import Plugins
 from almenara.log import Log
@@ -36,6 +42,29 @@ class Parts:
     queue: Queue
 
 
+#: What the name of a topic or a channel looks like when it is stored.
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+#: What it looks like when it is written.
+_WRITTEN_NAME = Annotated[str, Field(pattern=r"^\s*[A-Za-z0-9][A-Za-z0-9._-]{0,63}\s*$")]
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+#: The name of a topic or a channel, written in any case, stored in lower case.
+NewName = Annotated[
+    str,
+    Field(pattern=NAME_PATTERN),
+    BeforeValidator(_lower, json_schema_input_type=_WRITTEN_NAME),
+]
+
+
+def refusal(field: str, *, code: str, message: str) -> InvalidInputError:
+    """Return the error for one field, where Pydantic cannot know which one it is."""
+    return InvalidInputError(message, errors=[FieldError(field=field, code=code, message=message)])
+
+
 class StrictModel(BaseModel):
     """The base of every request body: unknown fields are errors, types are not guessed."""
 
@@ -49,7 +78,7 @@ async def running_parts(request: Request) -> Parts:
 
 
 def _id_of(kind: str) -> Any:
-    async def read(identifier: Annotated[str, Path(alias="id", max_length=64)]) -> UUID:
+    async def read(identifier: Annotated[str, Path(alias="id")]) -> UUID:
         """Read an id; one that cannot be is simply not found."""
         try:
             return UUID(identifier)
@@ -62,17 +91,25 @@ def _id_of(kind: str) -> Any:
 PartsNeeded = Annotated[Parts, Depends(running_parts)]
 MessageId = Annotated[UUID, _id_of("message")]
 DeliveryId = Annotated[UUID, _id_of("delivery")]
-Name = Annotated[str, Path(max_length=64, description="The name, in any case.")]
+
+
+def _no_nul(value: str) -> str:
+    """Refuse what PostgreSQL would refuse as a parameter."""
+    if "\x00" in value:
+        raise ValueError("Leave out NUL characters (%00).")
+    return value
+
+
+Name = Annotated[
+    str, Path(max_length=64, description="The name, in any case."), AfterValidator(_no_nul)
+]
 Cursor = Annotated[
     str | None, Query(max_length=64, description="`next_cursor` of the page before.")
 ]
 Limit = Annotated[int, Query(ge=1, le=250, description="How many rows a page has.")]
-Word = Annotated[str | None, Query(max_length=64)]
+Word = Annotated[Annotated[str, AfterValidator(_no_nul)] | None, Query(max_length=64)]
 Moment = Annotated[
     AwareDatetime | None,
     Query(description="A time with its zone, such as `2026-11-23T22:00:00Z`."),
 ]
-Text = Annotated[str | None, Query(max_length=255)]
-
-#: A moment in an answer; UTC.
-Timestamp = datetime
+Text = Annotated[Annotated[str, AfterValidator(_no_nul)] | None, Query(max_length=255)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -11,7 +12,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from almenara.api.body import UnreadableBodyError
+from almenara.api.body import UnreadableBodyError, short
+from almenara.api.problems import document_problems
+from almenara.database.faults import Fault, classify
 from almenara.errors import (
     AlmenaraError,
     ConflictError,
@@ -25,6 +28,9 @@ from almenara.telemetry import get_logger
 
 log = get_logger("api")
 
+#: A problem names so many fields at the most.
+_MOST_ERRORS = 50
+
 #: The first class that fits, from the top.
 STATUSES: tuple[tuple[type[AlmenaraError], int], ...] = (
     (InvalidInputError, 422),
@@ -35,17 +41,12 @@ STATUSES: tuple[tuple[type[AlmenaraError], int], ...] = (
     (AlmenaraError, 500),
 )
 
-#: What the framework's own refusals are called.
+#: What the framework's own refusals are called; any other is a request that could not be read.
 CODES: dict[int, str] = {
-    400: "bad_request",
     404: "not_found",
     405: "method_not_allowed",
-    413: "body_too_large",
-    415: "unsupported_media_type",
-    422: "invalid_input",
-    431: "headers_too_large",
-    500: "internal_error",
 }
+UNREADABLE = "bad_request"
 
 _DETAILS: dict[int, str] = {
     404: "There is nothing at this address; see /docs for what there is.",
@@ -98,16 +99,31 @@ def field_errors(parts: Sequence[Any]) -> list[FieldError]:
     """Turn Pydantic's errors into ours: which field, and what is allowed; never the input."""
     return [
         FieldError(
-            field=".".join(str(one) for one in part["loc"] if one not in {"body", "query", "path"}),
+            field=".".join(short(str(one)) for one in part["loc"]),
             code=part["type"],
-            message=str(part["msg"]).removeprefix("Value error, "),
+            message=_message(part),
         )
-        for part in parts
+        for part in parts[:_MOST_ERRORS]
     ]
 
 
+def first_sentence(errors: Sequence[FieldError]) -> str:
+    """Return the sentence that stands for several mistakes: the first, with its field."""
+    first = errors[0]
+    return f"{first.field}: {first.message}" if first.field else first.message
+
+
+def _message(part: Any) -> str:
+    if part["type"] == "extra_forbidden":
+        return "There is no field of this name."
+    if not part["loc"] and part["type"] != "value_error":
+        return "Write a JSON object."
+    return str(part["msg"]).removeprefix("Value error, ")
+
+
 def add_error_handlers(app: FastAPI) -> None:
-    """Answer every error of an application with a problem document."""
+    """Answer every error of an application with a problem document, and document it so."""
+    document_problems(app)
     app.add_exception_handler(AlmenaraError, _own)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(StarletteHTTPException, _http)
@@ -132,25 +148,40 @@ async def _own(_request: Request, error: Exception) -> JSONResponse:
 
 async def _validation(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
-    errors = field_errors(error.errors())
-    first = errors[0]
-    detail = f"{first.field}: {first.message}" if first.field else first.message
-    return problem(422, "invalid_input", detail, errors=errors)
+    # The first part of each location says where in the request: body, query or path.
+    errors = field_errors([{**part, "loc": part["loc"][1:]} for part in error.errors()])
+    return problem(422, "invalid_input", first_sentence(errors), errors=errors)
 
 
-async def _http(_request: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, StarletteHTTPException)  # noqa: S101 - registered for this class
     if isinstance(error, UnreadableBodyError):
         return problem(error.status_code, error.code, str(error.detail), errors=error.errors)
     status = error.status_code
-    return problem(
-        status,
-        CODES.get(status, "error"),
-        _DETAILS.get(status, str(error.detail)),
-        headers=dict(error.headers) if error.headers else None,
-    )
+    headers = dict(error.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _allowed(request) or headers.get("Allow", "GET")
+    code, detail = CODES.get(status, UNREADABLE), _DETAILS.get(status, str(error.detail))
+    return problem(status, code, detail, headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """List every method that an address takes; Starlette names only those of its first route."""
+    methods: set[str] = set()
+    for template, operations in request.app.openapi()["paths"].items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), request.url.path):
+            methods.update(operations)
+    return ", ".join(sorted(methods)).upper()
 
 
 async def _unexpected(_request: Request, error: Exception) -> JSONResponse:
+    # The server closes the connection after this, so the client must not use it again.
+    headers = {"Connection": "close"}
+    if classify(error) is Fault.UNAVAILABLE:
+        log.warning("database_unavailable", error=type(error).__name__)
+        headers["Retry-After"] = "1"
+        sentence = "The database does not answer just now; try again in a moment."
+        return problem(503, "unavailable", sentence, headers=headers)
     log.error("request_broken", error=type(error).__name__)
-    return problem(500, "internal_error", "Something went wrong in the server; its log says what.")
+    sentence = "Something went wrong in the server; its log says what."
+    return problem(500, "internal_error", sentence, headers=headers)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, model_validator
 
-from almenara.api.dependencies import StrictModel
+from almenara.api.dependencies import NAME_PATTERN, StrictModel, refusal
 from almenara.deliveries import NewMessage
 from almenara.models import new_id
 from almenara.plugin import Format
@@ -22,11 +23,23 @@ def _not_blank(value: str) -> str:
     return value
 
 
+def _written_out(value: object) -> object:
+    """Refuse bare numbers, which Pydantic would take for seconds since 1970."""
+    if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d[Tt ]", value):
+        raise ValueError("Write a time with its zone, such as 2026-11-23T22:00:00Z.")
+    return value
+
+
 def _ahead(value: datetime) -> datetime:
     now = datetime.now(UTC)
     if not now < value <= now + FURTHEST:
         raise ValueError("Write a time from now to a year ahead.")
     return value.astimezone(UTC)
+
+
+SendAt = Annotated[
+    AwareDatetime, BeforeValidator(_written_out), Field(strict=False), AfterValidator(_ahead)
+]
 
 
 class MessageBody(StrictModel):
@@ -55,7 +68,7 @@ class MessageBody(StrictModel):
         default=None, description="Your own reference; the log can be searched for it."
     )
     metadata: dict[str, Any] = Field(default_factory=dict, description="Yours; only kept.")
-    send_at: Annotated[AwareDatetime, Field(strict=False), AfterValidator(_ahead)] | None = Field(
+    send_at: SendAt | None = Field(
         default=None, description="Not before this time, which has its zone; up to a year ahead."
     )
 
@@ -82,7 +95,13 @@ class MessageIn(MessageBody):
     @model_validator(mode="after")
     def _check_address(self) -> MessageIn:
         if self.topic is None and self.channel is None:
-            raise ValueError("Name a topic, or a channel.")
+            message = "Name a topic, or a channel."
+            raise refusal("topic", code="missing", message=message)
+        # With a channel nobody looks the topic up, so nobody else would find that it is no name.
+        kept = self.topic if self.channel is not None else None
+        if kept is not None and not re.fullmatch(NAME_PATTERN, kept.strip().lower()):
+            message = f"Write a topic's name, in any case: {NAME_PATTERN}."
+            raise refusal("topic", code="string_pattern_mismatch", message=message)
         return self
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import (
-    BaseModel,
-    ValidationError,
-)
+from pydantic import BaseModel, ValidationError
 
-from almenara.api.body import StrictRoute
+from almenara.api.body import BatchRoute, StrictRoute, UnreadableBodyError, check_value
 from almenara.api.deliveries import DeliveryOut, delivery_out
 from almenara.api.dependencies import (
     Cursor,
@@ -26,15 +24,18 @@ from almenara.api.dependencies import (
     Text,
     Word,
 )
-from almenara.api.errors import describe_error, field_errors
+from almenara.api.errors import describe_error, field_errors, first_sentence, problem_content
 from almenara.api.message_bodies import BatchIn, MessageBody, MessageIn
+from almenara.api.problems import BODY, problems
 from almenara.deliveries import MessageStatus, Plan
 from almenara.errors import AlmenaraError, InvalidInputError
 from almenara.log import Filters, Story
 from almenara.models import Message
 from almenara.plugin import Format
 
-router = APIRouter(prefix="/v1", tags=["messages"], route_class=StrictRoute)
+router = APIRouter(
+    prefix="/v1", tags=["messages"], route_class=StrictRoute, responses=problems(422, 503)
+)
 
 
 class AcceptedDelivery(BaseModel):
@@ -104,7 +105,7 @@ class MessagePage(BaseModel):
     next_cursor: str | None
 
 
-@router.post("/messages", status_code=202)
+@router.post("/messages", status_code=202, responses=problems(*BODY))
 async def accept_message(body: MessageIn, parts: PartsNeeded, response: Response) -> AcceptedOut:
     """Accept a message: 202 means that it is committed, synced to disk, and will be attempted."""
     plan = await parts.acceptor.accept(body.content(body.topic), channel=body.channel)
@@ -112,13 +113,23 @@ async def accept_message(body: MessageIn, parts: PartsNeeded, response: Response
     return accepted_out(plan)
 
 
-@router.post("/messages/batch")
 async def accept_batch(body: BatchIn, parts: PartsNeeded) -> BatchOut:
     """Accept up to a hundred messages; each is accepted or refused on its own, in order."""
-    return BatchOut(data=[await _accept_item(item, parts) for item in body.messages])
+    # At once, so that they share a commit.
+    items = [_accept_item(item, parts) for item in body.messages]
+    return BatchOut(data=await asyncio.gather(*items))
 
 
-@router.post("/topics/{name}/messages", status_code=202)
+router.add_api_route(
+    "/messages/batch",
+    accept_batch,
+    methods=["POST"],
+    responses=problems(*BODY),
+    route_class_override=BatchRoute,
+)
+
+
+@router.post("/topics/{name}/messages", status_code=202, responses=problems(*BODY))
 async def accept_on_topic(
     name: Name, body: MessageBody, parts: PartsNeeded, response: Response
 ) -> AcceptedOut:
@@ -158,20 +169,20 @@ async def list_messages(
     )
 
 
-@router.get("/messages/{id}")
+@router.get("/messages/{id}", responses=problems(404))
 async def show_message(message_id: MessageId, parts: PartsNeeded) -> MessageStory:
     """Show one message with its deliveries and their attempts."""
     return story_out(await parts.log.story(message_id))
 
 
-@router.post("/messages/{id}/cancel")
+@router.post("/messages/{id}/cancel", responses=problems(404, 409))
 async def cancel_message(message_id: MessageId, parts: PartsNeeded) -> MessageStory:
     """Cancel what of a message waits; what is being sent just now ends first."""
     await parts.operator.cancel_message(message_id)
     return story_out(await parts.log.story(message_id))
 
 
-@router.post("/messages/{id}/resend", status_code=202)
+@router.post("/messages/{id}/resend", status_code=202, responses=problems(404, 409))
 async def resend_message(
     message_id: MessageId,
     parts: PartsNeeded,
@@ -208,12 +219,16 @@ def story_out(story: Story) -> MessageStory:
 
 async def _accept_item(item: Any, parts: Parts) -> BatchItem:
     try:
+        check_value(item)
         body = MessageIn.model_validate(item)
         plan = await parts.acceptor.accept(body.content(body.topic), channel=body.channel)
     except ValidationError as error:
         errors = field_errors(error.errors(include_input=False, include_url=False))
-        refusal = describe_error(InvalidInputError(errors[0].message, errors=errors))
+        refusal = describe_error(InvalidInputError(first_sentence(errors), errors=errors))
         return BatchItem(status=refusal["status"], problem=refusal)
+    except UnreadableBodyError as error:
+        refusal = problem_content(error.status_code, error.code, error.detail, error.errors)
+        return BatchItem(status=error.status_code, problem=refusal)
     except AlmenaraError as error:
         refusal = describe_error(error)
         return BatchItem(status=refusal["status"], problem=refusal)

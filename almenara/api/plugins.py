@@ -6,10 +6,11 @@ from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel
+from pydantic.errors import PydanticInvalidForJsonSchema
 
 from almenara.api.dependencies import PartsNeeded
 from almenara.loader import BrokenPlugin, FoundPlugin
-from almenara.plugin import secret_fields
+from almenara.plugin import PluginSettings, secret_fields
 
 router = APIRouter(prefix="/v1", tags=["plugins"])
 
@@ -61,9 +62,17 @@ def _found_out(plugin: FoundPlugin) -> PluginOut:
         source=plugin.source,
         file=str(plugin.file),
         revision=plugin.revision,
-        settings_schema=settings.model_json_schema() if settings else None,
+        settings_schema=_schema(settings) if settings else None,
         secret_fields=sorted(secret_fields(settings)) if settings else [],
     )
+
+
+def _schema(settings: type[PluginSettings]) -> dict[str, Any]:
+    """Describe a plugin's settings; types of the author's own may have no schema."""
+    try:
+        return settings.model_json_schema()
+    except PydanticInvalidForJsonSchema:
+        return {"title": settings.__name__, "type": "object"}
 
 
 def _broken_out(plugin: BrokenPlugin) -> BrokenPluginOut:

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Response
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from almenara.api.body import StrictRoute
-from almenara.api.dependencies import Name, PartsNeeded, StrictModel
+from almenara.api.dependencies import Name, NewName, PartsNeeded, StrictModel, refusal
+from almenara.api.problems import BODY, problems
 from almenara.catalogue import StoredTopic, TopicSpec
-from almenara.errors import FieldError, InvalidInputError
 
-router = APIRouter(prefix="/v1/topics", tags=["topics"], route_class=StrictRoute)
-
-NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
-
-
-def _lower(value: object) -> object:
-    return value.strip().lower() if isinstance(value, str) else value
-
-
-#: The name of a topic or a channel: lower case, at most 64 characters.
-NewName = Annotated[str, BeforeValidator(_lower), Field(pattern=NAME_PATTERN)]
+router = APIRouter(
+    prefix="/v1/topics",
+    tags=["topics"],
+    route_class=StrictRoute,
+    responses=problems(422, 503),
+)
 
 
 class TopicChannelBody(StrictModel):
@@ -32,12 +27,22 @@ class TopicChannelBody(StrictModel):
     channel: NewName
 
 
-def _names(value: list[NewName | TopicChannelBody]) -> list[NewName | TopicChannelBody]:
-    return [one.channel if isinstance(one, TopicChannelBody) else one for one in value]
+def _name_of(value: object) -> object:
+    """Take the name out of an object, so that a mistake has the same path either way."""
+    if not isinstance(value, dict):
+        return value
+    if value.keys() != {"channel"}:
+        raise ValueError("Write a channel's name, or an object with `channel` and nothing else.")
+    return value["channel"]
 
 
 ChannelNames = Annotated[
-    list[NewName | TopicChannelBody], Field(max_length=64), AfterValidator(_names)
+    list[
+        Annotated[
+            NewName, BeforeValidator(_name_of, json_schema_input_type=NewName | TopicChannelBody)
+        ]
+    ],
+    Field(max_length=64),
 ]
 
 
@@ -54,14 +59,15 @@ class TopicFields(StrictModel):
     @model_validator(mode="after")
     def _check_channels(self) -> TopicFields:
         if self.channel is not None and self.channels is not None:
-            raise ValueError("Write channel or channels, not both.")
+            message = "Write channel or channels, not both."
+            raise refusal("channel", code="not_both", message=message)
         return self
 
     def names(self) -> list[str] | None:
         """Return the channels' names, however they were written; ``None``: not at all."""
         if self.channel is not None:
             return [self.channel]
-        return None if self.channels is None else [str(name) for name in self.channels]
+        return self.channels
 
 
 class TopicIn(TopicFields):
@@ -100,7 +106,7 @@ async def list_topics(parts: PartsNeeded) -> TopicList:
     return TopicList(data=[topic_out(one) for one in await parts.topics.all()])
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=problems(*BODY, 409))
 async def create_topic(body: TopicIn, parts: PartsNeeded, response: Response) -> TopicOut:
     """Create a topic."""
     spec = _spec(body.name, body)
@@ -109,15 +115,18 @@ async def create_topic(body: TopicIn, parts: PartsNeeded, response: Response) ->
     return topic_out(stored)
 
 
-@router.get("/{name}")
+@router.get("/{name}", responses=problems(404))
 async def show_topic(name: Name, parts: PartsNeeded) -> TopicOut:
     """Show one topic."""
     return topic_out(await parts.topics.get(name))
 
 
-@router.put("/{name}")
+@router.put(
+    "/{name}",
+    responses={201: {"model": TopicOut, "description": "Created"}, **problems(*BODY)},
+)
 async def replace_topic(
-    name: Annotated[NewName, Name], body: TopicFields, parts: PartsNeeded, response: Response
+    name: NewName, body: TopicFields, parts: PartsNeeded, response: Response
 ) -> TopicOut:
     """Replace a topic whole, or create it."""
     stored, created = await parts.topics.write(_spec(name, body), create=True, replace=True)
@@ -125,23 +134,19 @@ async def replace_topic(
     return topic_out(stored)
 
 
-@router.patch("/{name}")
+@router.patch("/{name}", responses=problems(*BODY, 404))
 async def change_topic(name: Name, body: TopicFields, parts: PartsNeeded) -> TopicOut:
     """Change what is given of a topic, and leave the rest."""
-    old = await parts.topics.get(name)
-    given = body.model_fields_set
-    names = body.names()
-    spec = TopicSpec(
-        name=old.topic.name,
-        channels=old.channels if names is None else names,
-        strategy=body.strategy if "strategy" in given else old.topic.strategy,
-        enabled=body.enabled if "enabled" in given else old.topic.enabled,
+    changes: dict[str, Any] = body.model_dump(
+        include=body.model_fields_set & {"strategy", "enabled"}
     )
-    stored, _ = await parts.topics.write(spec, create=False, replace=True)
-    return topic_out(stored)
+    names = body.names()
+    if names is not None:
+        changes["channels"] = names
+    return topic_out(await parts.topics.change(name, changes))
 
 
-@router.delete("/{name}", status_code=204)
+@router.delete("/{name}", status_code=204, responses=problems(404))
 async def delete_topic(name: Name, parts: PartsNeeded) -> None:
     """Delete a topic; its messages stay in the log."""
     await parts.topics.delete(name)
@@ -164,6 +169,5 @@ def _spec(name: str, body: TopicFields) -> TopicSpec:
     names = body.names()
     if names is None:
         message = "Name the topic's channels, in order; an empty list is allowed."
-        wrong = FieldError(field="channels", code="missing", message=message)
-        raise InvalidInputError(message, errors=[wrong])
+        raise refusal("channels", code="missing", message=message)
     return TopicSpec(name=name, channels=names, strategy=body.strategy, enabled=body.enabled)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,7 @@ from almenara.models import Channel, Topic, TopicChannel
 from almenara.plugin import secret_fields
 from almenara.queues.base import Queue
 from almenara.retry import DEFAULT_SCHEDULE
-from almenara.secrets import MASK, Vault, is_sealed
+from almenara.secrets import MASK, Vault, is_sealed, masked
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,23 +102,42 @@ class Channels:
                 )
             if stored is None and not create:
                 raise NotFoundError("channel", spec.name)
-            now = self._clock()
-            channel = stored or Channel(name=spec.name, created_at=now, settings={}, revision=0)
-            settings, warnings = await self._check_settings(spec, channel)
-            channel.update_from_dict(
-                dataclasses.asdict(spec)
-                | {
-                    "settings": settings,
-                    "retry_schedule": list(spec.retry_schedule),
-                    "revision": channel.revision + 1,
-                    "updated_at": now,
-                }
+            channel = stored or Channel(
+                name=spec.name, created_at=self._clock(), settings={}, revision=0
             )
-            await channel.save(using_db=transaction.client, force_create=stored is None)
+            settings, warnings = await self._check_settings(spec, channel)
+            await self._store(transaction, channel, spec, settings, new=stored is None)
             return Written(channel, created=stored is None, warnings=warnings)
 
         written = await self._changes.make(work)
         self._queue.ring([spec.name])
+        return written
+
+    async def change(self, name: str, changes: Mapping[str, Any]) -> Written:
+        """Change what is given of a channel; changes at the same time do not undo each other.
+
+        Args:
+            changes: values by the names of :class:`ChannelSpec`; of ``settings`` those that are
+                given, where ``None`` removes one.
+
+        Raises:
+            NotFoundError: there is none of this name.
+            InvalidInputError: the plugin is not found, or its settings are wrong: names each field.
+        """
+
+        async def work(transaction: Transaction) -> Written:
+            channel = await _channel(name, transaction.client)
+            spec = _changed(channel, changes)
+            settings: dict[str, Any] = channel.settings
+            warnings: Sequence[str] = ()
+            # A channel whose plugin is broken or gone can still be disabled.
+            if changes.keys() & {"plugin", "settings"}:
+                settings, warnings = await self._check_settings(spec, channel)
+            await self._store(transaction, channel, spec, settings)
+            return Written(channel, created=False, warnings=warnings)
+
+        written = await self._changes.make(work)
+        self._queue.ring([written.channel.name])
         return written
 
     async def delete(self, name: str, *, force: bool) -> None:
@@ -151,25 +170,73 @@ class Channels:
 
         await self._changes.make(work)
 
+    async def _store(
+        self,
+        transaction: Transaction,
+        channel: Channel,
+        spec: ChannelSpec,
+        settings: dict[str, Any],
+        *,
+        new: bool = False,
+    ) -> None:
+        channel.update_from_dict(
+            dataclasses.asdict(spec)
+            | {
+                "settings": settings,
+                "retry_schedule": list(spec.retry_schedule),
+                "revision": channel.revision + 1,
+                "updated_at": self._clock(),
+            }
+        )
+        await channel.save(using_db=transaction.client, force_create=new)
+
     async def _check_settings(
         self, spec: ChannelSpec, stored: Channel
     ) -> tuple[dict[str, Any], Sequence[str]]:
         """Check the settings against the plugin's, and return them as they are stored."""
-        place = str(stored.id)
         try:
             plugin = self._plugins.get(spec.plugin)
+            names = secret_fields(plugin.settings) if plugin.settings else frozenset()
+            clear = self._with_kept_secrets(spec.settings, stored, names)
+            warnings = await asyncio.to_thread(self._plugins.check, plugin, clear)
         except PluginError as error:
             wrong = FieldError(field="plugin", code=error.code, message=error.message)
             raise InvalidInputError(error.message, errors=[wrong], code=error.code) from error
-        secret_names = secret_fields(plugin.settings) if plugin.settings else frozenset()
-        unchanged = {
-            name: stored.settings[name]
-            for name, value in spec.settings.items()
-            if value == MASK and is_sealed(stored.settings.get(name))
-        }
-        clear = spec.settings | self._vault.open(unchanged, place=place)
-        warnings = await asyncio.to_thread(self._plugins.check, plugin, clear)
-        return self._vault.seal(clear, secret_names, place=place), warnings
+        return self._vault.seal(clear, names, place=str(stored.id)), warnings
+
+    def _with_kept_secrets(
+        self, settings: Mapping[str, Any], stored: Channel, names: Collection[str]
+    ) -> dict[str, Any]:
+        """Return the settings in clear, with the stored value of each secret that is masked."""
+        kept: dict[str, Any] = {}
+        wrong: list[FieldError] = []
+        for name, value in settings.items():
+            if is_sealed(value):
+                message = "Write the value itself; sealed ones are the database's own."
+                wrong.append(_wrong(name, code="value_not_allowed", message=message))
+            elif name in names and value == MASK:
+                kept[name] = stored.settings.get(name)
+                if not is_sealed(kept[name]):
+                    message = "No secret is stored that could stay as it is: write the secret."
+                    wrong.append(_wrong(name, code="secret_missing", message=message))
+        if wrong:
+            raise InvalidInputError(f"{wrong[0].field}: {wrong[0].message}", errors=wrong)
+        return dict(settings) | self._vault.open(kept, place=str(stored.id))
+
+
+def _wrong(name: str, *, code: str, message: str) -> FieldError:
+    return FieldError(field=f"settings.{name}", code=code, message=message)
+
+
+def _changed(channel: Channel, changes: Mapping[str, Any]) -> ChannelSpec:
+    """Return what a channel is to be after a change; secrets that stay are masked."""
+    names = [one.name for one in dataclasses.fields(ChannelSpec)]
+    settings = masked(channel.settings) | changes.get("settings", {})
+    return ChannelSpec(
+        **{name: getattr(channel, name) for name in names}
+        | dict(changes)
+        | {"settings": {name: value for name, value in settings.items() if value is not None}}
+    )
 
 
 async def _refuse_if_used(transaction: Transaction, channel: Channel) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from tortoise.backends.base.client import BaseDBAsyncClient
@@ -51,7 +53,9 @@ class Topics:
         names = {one.id: one.name for one in await Channel.all().using_db(reader)}
         of_topic: dict[UUID, list[str]] = {}
         for link in await TopicChannel.all().using_db(reader).order_by("position"):
-            of_topic.setdefault(link.topic_id, []).append(names[link.channel_id])
+            # These are three reads: a channel may have been deleted in between.
+            if link.channel_id in names:
+                of_topic.setdefault(link.topic_id, []).append(names[link.channel_id])
         return [StoredTopic(topic, of_topic.get(topic.id, [])) for topic in topics]
 
     async def get(self, name: str) -> StoredTopic:
@@ -62,10 +66,7 @@ class Topics:
         """
         reader = self._database.reader
         topic = await _topic(name, reader)
-        links = await TopicChannel.filter(topic_id=topic.id).using_db(reader).order_by("position")
-        channels = await Channel.filter(id__in=[one.channel_id for one in links]).using_db(reader)
-        names = {one.id: one.name for one in channels}
-        return StoredTopic(topic, [names[one.channel_id] for one in links])
+        return StoredTopic(topic, await _channels_of(topic, reader))
 
     async def write(
         self, spec: TopicSpec, *, create: bool, replace: bool
@@ -79,8 +80,7 @@ class Topics:
         """
 
         async def work(transaction: Transaction) -> tuple[StoredTopic, bool]:
-            client = transaction.client
-            stored = await Topic.filter(name=spec.name).using_db(client).first()
+            stored = await Topic.filter(name=spec.name).using_db(transaction.client).first()
             if stored is not None and not replace:
                 raise ConflictError(
                     f"There is a topic {spec.name!r} already; change it with PATCH or PUT.",
@@ -88,19 +88,30 @@ class Topics:
                 )
             if stored is None and not create:
                 raise NotFoundError("topic", spec.name)
-            channels = await _known_channels(spec.channels, client)
-            now = self._clock()
-            topic = stored or Topic(name=spec.name, created_at=now)
-            topic.update_from_dict(
-                {"strategy": spec.strategy, "enabled": spec.enabled, "updated_at": now}
+            return await self._store(transaction, stored, spec), stored is None
+
+        return await self._changes.make(work)
+
+    async def change(self, name: str, changes: Mapping[str, Any]) -> StoredTopic:
+        """Change what is given of a topic; changes at the same time do not undo each other.
+
+        Args:
+            changes: values by the names of :class:`TopicSpec`.
+
+        Raises:
+            NotFoundError: there is none of this name.
+            InvalidInputError: a channel is not known, or named twice: names each place.
+        """
+
+        async def work(transaction: Transaction) -> StoredTopic:
+            stored = await _topic(name, transaction.client)
+            old = TopicSpec(
+                name=stored.name,
+                channels=await _channels_of(stored, transaction.client),
+                strategy=stored.strategy,
+                enabled=stored.enabled,
             )
-            await topic.save(using_db=client, force_create=stored is None)
-            await TopicChannel.filter(topic_id=topic.id).using_db(client).delete()
-            for position, channel in enumerate(channels):
-                link = TopicChannel(topic_id=topic.id, channel_id=channel.id, position=position)
-                await link.save(using_db=client, force_create=True)
-            names = [channel.name for channel in channels]
-            return StoredTopic(topic, names), stored is None
+            return await self._store(transaction, stored, dataclasses.replace(old, **changes))
 
         return await self._changes.make(work)
 
@@ -116,6 +127,31 @@ class Topics:
             await topic.delete(using_db=transaction.client)
 
         await self._changes.make(work)
+
+    async def _store(
+        self, transaction: Transaction, stored: Topic | None, spec: TopicSpec
+    ) -> StoredTopic:
+        client = transaction.client
+        channels = await _known_channels(spec.channels, client)
+        now = self._clock()
+        topic = stored or Topic(name=spec.name, created_at=now)
+        topic.update_from_dict(
+            {"strategy": spec.strategy, "enabled": spec.enabled, "updated_at": now}
+        )
+        await topic.save(using_db=client, force_create=stored is None)
+        await TopicChannel.filter(topic_id=topic.id).using_db(client).delete()
+        for position, channel in enumerate(channels):
+            link = TopicChannel(topic_id=topic.id, channel_id=channel.id, position=position)
+            await link.save(using_db=client, force_create=True)
+        return StoredTopic(topic, [channel.name for channel in channels])
+
+
+async def _channels_of(topic: Topic, client: BaseDBAsyncClient) -> list[str]:
+    """Read the names of a topic's channels, in order."""
+    links = await TopicChannel.filter(topic_id=topic.id).using_db(client).order_by("position")
+    channels = await Channel.filter(id__in=[one.channel_id for one in links]).using_db(client)
+    names = {one.id: one.name for one in channels}
+    return [names[one.channel_id] for one in links if one.channel_id in names]
 
 
 async def _topic(name: str, client: BaseDBAsyncClient) -> Topic:
@@ -149,5 +185,5 @@ async def _known_channels(names: Sequence[str], client: BaseDBAsyncClient) -> li
                 )
             )
     if wrong:
-        raise InvalidInputError("The topic's channels are not valid.", errors=wrong)
+        raise InvalidInputError(wrong[0].message, errors=wrong)
     return [known[name] for name in names]

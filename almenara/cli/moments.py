@@ -52,10 +52,11 @@ def show_short(text: str, *, now: datetime) -> str:
     return moment.strftime("%H:%M:%S" if same_day else "%m-%d %H:%M")
 
 
-def show_exact(text: str) -> str:
-    """Return a time of the API as a local one, to the millisecond."""
+def show_exact(text: str, *, since: str) -> str:
+    """Return a time of the API as a local one, to the millisecond; the date if it is another."""
     moment = _local(text)
-    return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03d}"
+    date = "" if moment.date() == _local(since).date() else f"{moment:%m-%d }"
+    return f"{date}{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
 
 
 def show_duration(milliseconds: float) -> str:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: Where no terminal limits a table, a line has at most so many columns.
 WIDEST = 4096
 
+#: Between two columns.
+_GAP = 2
+
 #: So much of a text stands in a table; `almenara show` has all of it.
 PREVIEW_LENGTH = 200
 
@@ -65,6 +68,14 @@ class Column:
     width: int | None = None
 
 
+#: The server's advice, which is for its own clients, as it is followed here.
+_HERE = {
+    "?force=true": "--force",
+    "?sent_too=true": "--sent-too",
+    "with PATCH or PUT": "with `update`",
+}
+
+
 def clean(text: str) -> str:
     """Return a text in which controls are visible; its lines stay."""
     return text.translate(_ESCAPES_BUT_LINES)
@@ -95,7 +106,7 @@ def print_table(
     columns: Sequence[Column],
     rows: Iterable[Sequence[str]],
     *,
-    empty: str = "",
+    empty: str = "Nothing.",
     header: bool = True,
 ) -> None:
     """Write a table that fits the terminal; into a file, lines are not shortened.
@@ -108,17 +119,15 @@ def print_table(
 
     rows = list(rows)
     if not rows:
-        if empty:
-            print_note(empty)
+        print_note(empty)
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=header)
-    for column in columns:
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=header)
+    for column, width in zip(columns, _widths(columns, rows, line_width()), strict=True):
         table.add_column(
             Text(column.title.upper()),
-            no_wrap=column.whole or column.one_line,
+            no_wrap=column.one_line,
             overflow="ellipsis" if column.one_line else "fold",
-            min_width=_needed(column, rows, columns.index(column)),
-            width=column.width,
+            width=width,
         )
     for row in rows:
         table.add_row(
@@ -145,12 +154,20 @@ def print_fields(fields: Iterable[tuple[str, str]]) -> None:
     _print(table)
 
 
+def line_width() -> int:
+    """Return how many columns a line may have: the terminal's, or no limit to speak of."""
+    return _console().width
+
+
 def print_error(error: AlmenaraError) -> None:
     """Write an error to stderr: one sentence, then one line a field."""
-    print_note(f"Error: {error.message}")
+    message = error.message
+    for advice, here in _HERE.items():
+        message = message.replace(advice, here)
+    print_note(f"Error: {message}")
     for one in _field_errors(error):
         line = f"{one.field}: {one.message}" if one.field else one.message
-        if one.message != error.message and line != error.message:
+        if one.message not in error.message:
             print_note(f"  {line}")
 
 
@@ -158,13 +175,31 @@ def _field_errors(error: AlmenaraError) -> Sequence[FieldError]:
     return error.errors if isinstance(error, RefusedError | InvalidInputError) else ()
 
 
-def _needed(column: Column, rows: Sequence[Sequence[str]], position: int) -> int | None:
-    """Return the width below which a column is not squeezed."""
+def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]], limit: int) -> list[int]:
+    """Share a line out: every column gets what it needs, or else as much as the others.
+
+    (The library would take all that is missing from the first column that can be folded.)
+    """
+    cells = zip(*rows, strict=True)
+    needs = [_need(column, texts) for column, texts in zip(columns, cells, strict=True)]
+    left = limit - _GAP * (len(columns) - 1)
+    widths = dict(enumerate(needs))
+    # Those that cannot give way come first, then the modest ones.
+    order = sorted(widths, key=lambda one: (not columns[one].whole, needs[one]))
+    for done, one in enumerate(order):
+        share = max(left // (len(order) - done), 1)
+        widths[one] = needs[one] if columns[one].whole else min(needs[one], share)
+        left -= widths[one]
+    return [widths[one] for one in range(len(columns))]
+
+
+def _need(column: Column, cells: Iterable[str]) -> int:
     from rich.cells import cell_len
 
-    if not column.whole:
-        return None
-    return max(cell_len(clean(row[position])) for row in rows)
+    if column.width is not None:
+        return column.width
+    lines = (line for cell in (column.title, *cells) for line in clean(cell).split("\n"))
+    return max(cell_len(line) for line in lines)
 
 
 def _print(table: object) -> None:

@@ -8,19 +8,15 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from almenara.errors import AlmenaraError, ConfigurationError
+from almenara.errors import ConfigurationError
 from almenara.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     import uvicorn
-
-#: sysexits.h: the set-up is wrong.
-EX_CONFIG = 78
 
 #: Requests under way get so long to be answered when the server stops, in seconds.
 _ANSWER_SECONDS = 5
@@ -39,24 +35,19 @@ def serve(host: Host = None, port: Port = None, insecure: Insecure = False) -> N
 
     Example: almenara serve --port 8123
     """
-    settings = _settings(host=host, port=port)
+    settings = read_settings(host=host, port=port)
+    _check_address(settings.host, insecure=insecure)
+    import uvloop
+
     from almenara.telemetry import configure
 
     configure(settings.log_format, settings.log_level)
-    try:
-        _check_address(settings.host, insecure=insecure)
-        _run_loop(_serve(settings))
-    except AlmenaraError as error:
-        _stop(error)
+    uvloop.run(_serve(settings))
 
 
 def migrate(as_json: AsJson = False) -> None:
     """Bring the database's schema up to date; the server must not run on SQLite meanwhile."""
-    settings = _settings()
-    try:
-        names = asyncio.run(_migrate(settings))
-    except AlmenaraError as error:
-        _stop(error)
+    names = asyncio.run(_migrate(read_settings()))
     if as_json:
         typer.echo(json.dumps({"applied": names}))
     else:
@@ -65,10 +56,9 @@ def migrate(as_json: AsJson = False) -> None:
 
 def check(as_json: AsJson = False) -> None:
     """Say what is wrong with this set-up, before serving."""
-    settings = _settings()
     from almenara.check import check_set_up
 
-    findings = asyncio.run(check_set_up(settings))
+    findings = asyncio.run(check_set_up(read_settings()))
     if as_json:
         rows = [
             {"subject": one.subject, "level": one.level, "message": one.message} for one in findings
@@ -169,12 +159,6 @@ async def _migrate(settings: Settings) -> list[str]:
         return await apply_migrations(database)
 
 
-def _run_loop(work: Coroutine[Any, Any, None]) -> None:
-    import uvloop
-
-    uvloop.run(work)
-
-
 def _check_address(host: str, *, insecure: bool) -> None:
     if not insecure and not is_loopback(host):
         raise ConfigurationError(
@@ -190,15 +174,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _settings(**overrides: object) -> Settings:
-    try:
-        return read_settings(**overrides)  # type: ignore[arg-type]  # each is checked by the model
-    except ConfigurationError as error:
-        _stop(error)
-
-
-def _stop(error: AlmenaraError) -> NoReturn:
-    typer.echo(error.message, err=True)
-    raise typer.Exit(EX_CONFIG) from error

@@ -1,12 +1,12 @@
 """One attempt: call the plugin under a deadline, judge the outcome, record it."""
 
 from almenara.dispatch.call import in_thread
-from almenara.dispatch.dispatcher import Dispatched, Dispatcher, Ready
+from almenara.dispatch.dispatcher import Attempted, Dispatcher, Ready
 from almenara.dispatch.instances import Instances
 from almenara.dispatch.verdict import clean, describe, judge
 
 __all__ = [
-    "Dispatched",
+    "Attempted",
     "Dispatcher",
     "Instances",
     "Ready",

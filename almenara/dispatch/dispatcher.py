@@ -43,8 +43,8 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Dispatched:
-    """An attempt that was made and recorded."""
+class Attempted:
+    """An attempt that was made, and is still to be recorded."""
 
     #: ``None``: the claim had grown too old to send, and was given back.
     result: Result | None
@@ -81,8 +81,8 @@ class Dispatcher:
         stored: dict[UUID, NewMessage] = {row.id: _content(row) for row in rows}
         return [Ready(claim, stored[claim.message_id]) for claim in claims]
 
-    async def dispatch(self, ready: Ready) -> Dispatched:
-        """Make one attempt and record it."""
+    async def attempt(self, ready: Ready) -> Attempted:
+        """Make one attempt; its result is owed to :meth:`record`."""
         claim = ready.claim
         with structlog.contextvars.bound_contextvars(
             message_id=str(claim.message_id),
@@ -94,7 +94,7 @@ class Dispatcher:
             if time.monotonic() - ready.claimed_at > LEASE.total_seconds() - timeout:
                 # The claim may run out while the plugin works: somebody else would send it too.
                 await self._give_back([claim])
-                return Dispatched(result=None)
+                return Attempted(result=None)
             ended, secrets = await self._call(ready, channel)
             result = judge(
                 ended,
@@ -104,8 +104,7 @@ class Dispatcher:
                 spread=random.uniform(-1, 1),  # noqa: S311 - jitter, not a secret
                 secrets=secrets,
             )
-            await self._record(result)
-            return Dispatched(result, ended.lingering)
+            return Attempted(result, ended.lingering)
 
     def abandon(self) -> None:
         """Wait no longer for the attempts under way: they are recorded as of unknown outcome."""
@@ -140,8 +139,8 @@ class Dispatcher:
         await self._instances.close_retired()
         return ended, built[0].secrets if built else frozenset()
 
-    async def _record(self, result: Result) -> None:
-        """Record a result, as often as it takes: fenced, so that a late one moves nothing."""
+    async def record(self, result: Result) -> None:
+        """Record a result, trying as often as it takes: a late one moves nothing, by its fence."""
         self.unrecorded_count += 1
         wait = 0.05
         try:
@@ -159,6 +158,9 @@ class Dispatcher:
             self.unrecorded_count -= 1
         log.info(
             "attempt_made",
+            message_id=str(result.claim.message_id),
+            delivery_id=str(result.claim.delivery_id),
+            channel=result.claim.channel,
             outcome=result.outcome.value,
             status=result.status.value,
             attempt_number=result.claim.attempt_number,

@@ -11,11 +11,10 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from almenara.database import Database, read_timestamp
 from almenara.deliveries import Claim
-from almenara.dispatch import Dispatcher, Ready
+from almenara.dispatch import Attempted, Dispatcher, Ready
 from almenara.errors import UnavailableError
 from almenara.ledger import (
     ClaimRequest,
@@ -143,20 +142,22 @@ class EmbeddedQueue:
         return self._scanning is not None and not self._scanning.done()
 
     async def _attempt(self, ready: Ready) -> None:
-        """Make one attempt; its slot is returned when all that it started has ended."""
+        """Make one attempt and record it; its slot is free as soon as the plugin has ended."""
         channel = ready.claim.channel
-        lingering: asyncio.Future[Any] | None = None
+        attempted = Attempted(result=None)
         try:
-            lingering = (await self._dispatcher.dispatch(ready)).lingering
+            attempted = await self._dispatcher.attempt(ready)
         except Exception:
             # Nothing that a plugin did comes here: it is a mistake of ours. The lease ends, and the
             # rescue takes the delivery back.
             log.exception("attempt_broken", delivery_id=str(ready.claim.delivery_id))
         finally:
-            if lingering is None:
+            if attempted.lingering is None:
                 self.return_slot(channel)
             else:
-                lingering.add_done_callback(lambda _: self.return_slot(channel))
+                attempted.lingering.add_done_callback(lambda _: self.return_slot(channel))
+        if attempted.result is not None:
+            await self._dispatcher.record(attempted.result)
 
     async def _scan_forever(self) -> None:
         while not self._draining:

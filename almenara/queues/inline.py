@@ -54,9 +54,10 @@ class InlineQueue:
         claims = await self._ledger.write(claim, ClaimRequest(limits, now), urgent=True)
         results = []
         for ready in await self._dispatcher.read(claims):
-            dispatched = await self._dispatcher.dispatch(ready)
-            if dispatched.result is not None:
-                results.append(dispatched.result)
+            result = (await self._dispatcher.attempt(ready)).result
+            if result is not None:
+                await self._dispatcher.record(result)
+                results.append(result)
         return results
 
     async def drain(self, grace_seconds: float) -> None:

@@ -1,0 +1,16 @@
+"""Starts the command line: ``almenara``, or ``python -m almenara``."""
+
+from __future__ import annotations
+
+import sys
+
+from almenara.cli import run
+
+
+def main() -> None:
+    """Run one command and end the process with its exit code."""
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""The command line: every command, and what it ends with."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
+
+from almenara import __version__
+from almenara.cli import log, messages, server
+from almenara.cli.channels import channels
+from almenara.cli.exits import exit_code
+from almenara.cli.groups import CONTEXT
+from almenara.cli.output import print_error, print_line
+from almenara.cli.plugins import plugins
+from almenara.cli.topics import topics
+from almenara.errors import AlmenaraError
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="almenara",
+    no_args_is_help=True,
+    # A traceback with local variables would show tokens and secrets.
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings=CONTEXT,
+)
+
+_SERVER = "The server"
+_MESSAGES = "Messages"
+_SET_UP = "Topics, channels, plugins"
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print_line(f"almenara {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def almenara(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and end."
+        ),
+    ] = False,
+) -> None:
+    """A notification router: a message in over HTTP, out by Slack, mail and any channel you write.
+
+    The commands other than `serve`, `migrate`, `check` and `plugins new` ask the running server: at
+    `ALMENARA_URL`, or else `http://127.0.0.1:8000`, with the token in `ALMENARA_TOKEN`.
+
+    With `--json`, what the server answered goes to standard output as it came; warnings and errors
+    go to standard error. A time is a duration counted from now (`90s`, `1h30m`, `2d`) or an ISO
+    time (`2026-11-23T22:00`, local if it names no zone).
+    """
+
+
+_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
+    (_SERVER, server.serve),
+    (_SERVER, server.migrate),
+    (_SERVER, server.check),
+    (_MESSAGES, messages.send),
+    (_MESSAGES, log.log),
+    (_MESSAGES, messages.show),
+    (_MESSAGES, messages.resend),
+    (_MESSAGES, messages.cancel),
+    (_MESSAGES, messages.release),
+)
+for _panel, _command in _COMMANDS:
+    app.command(rich_help_panel=_panel)(_command)
+app.add_typer(topics, name="topics", rich_help_panel=_SET_UP)
+app.add_typer(channels, name="channels", rich_help_panel=_SET_UP)
+app.add_typer(plugins, name="plugins", rich_help_panel=_SET_UP)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        arguments: without the program's name; those of the process when absent.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # What a terminal cannot show is escaped; no text of a sender's stops a command.
+            stream.reconfigure(errors="backslashreplace")
+    code: int | str | None = None
+    try:
+        app(args=arguments, prog_name="almenara")
+    except AlmenaraError as error:
+        print_error(error)
+        code = exit_code(error)
+    except SystemExit as end:  # however a command ends, typer ends it so
+        code = end.code
+    return int(code or 0)

@@ -1,0 +1,217 @@
+"""The commands for channels; each change is effective in the server at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import typer
+
+from almenara.cli.assignments import read_assignments
+from almenara.cli.catalogue import (
+    Enabled,
+    Name,
+    given,
+    print_written,
+    refuse_nothing,
+    yes_or_no,
+)
+from almenara.cli.client import connect, path_to
+from almenara.cli.exits import ExitCode
+from almenara.cli.groups import new_group
+from almenara.cli.messages import AsJson
+from almenara.cli.moments import show_moment
+from almenara.cli.output import Column, print_fields, print_json, print_line, print_table
+from almenara.cli.story import is_sent, print_deliveries
+
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A setting: `key=text`, `key:=json`, `key=@file`, `key=-` to be asked; repeatable.",
+    ),
+]
+Timeout = Annotated[
+    float | None, typer.Option(min=1, max=20, help="The deadline of one attempt, in seconds.")
+]
+Retries = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="WAIT", help="One wait between attempts, such as `10s`, or `none`; repeatable."
+    ),
+]
+Concurrency = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="Attempts at once in one process.")
+]
+OnUnknown = Annotated[
+    Literal["retry", "hold"] | None,
+    typer.Option(help="After an attempt that was perhaps sent: try again, or hold."),
+]
+
+
+def list_channels(as_json: AsJson = False) -> None:
+    """List the channels, each with its plugin."""
+    answer = connect().get("/v1/channels")
+    if as_json:
+        print_json(answer)
+        return
+    print_table(
+        (
+            Column("channel"),
+            Column("plugin"),
+            Column("enabled", whole=True),
+            Column("timeout", whole=True),
+            Column("retries"),
+        ),
+        [
+            (
+                one["name"],
+                one["plugin"],
+                yes_or_no(one["enabled"]),
+                f"{one['timeout_seconds']:g} s",
+                " ".join(one["retry_schedule"]),
+            )
+            for one in answer.body["data"]
+        ],
+        empty="No channels yet: `almenara channels create NAME --plugin PLUGIN` makes one.",
+    )
+
+
+def show_channel(name: Name, as_json: AsJson = False) -> None:
+    """Show one channel; its secrets are masked."""
+    answer = connect().get(path_to("channels", name))
+    if as_json:
+        print_json(answer)
+    else:
+        _print_channel(answer.body)
+
+
+def create_channel(
+    name: Name,
+    plugin: Annotated[str, typer.Option(help="The plugin; `almenara plugins` lists them.")],
+    settings: Assignments = None,
+    timeout: Timeout = None,
+    retry: Retries = None,
+    concurrency: Concurrency = None,
+    on_unknown: OnUnknown = None,
+    enabled: Enabled = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create a channel.
+
+    Example: `almenara channels create team-slack --plugin Slack --set webhook_url=-`
+
+    Example: `almenara channels create mail --plugin Email --set server=smtp.example.org
+    --set port=587 --set password=@password.txt --set from=shop@example.org --set
+    to=ana@example.org`
+
+    A setting is written `key=text`; `key:=json` for what is no text; `key=@file` for the content of
+    a file; `key=-` to be asked for it without an echo (without a terminal: the next line of
+    standard input), so that no secret stands in the shell's history.
+    """
+    body = given(
+        name=name,
+        plugin=plugin,
+        settings=read_assignments(settings or []),
+        timeout_seconds=timeout,
+        retry_schedule=_read_schedule(retry),
+        concurrency=concurrency,
+        on_unknown=on_unknown,
+        enabled=enabled,
+    )
+    print_written("Channel", "created", connect().post("/v1/channels", body), as_json=as_json)
+
+
+def update_channel(
+    name: Name,
+    plugin: Annotated[str | None, typer.Option(help="Another plugin.")] = None,
+    settings: Assignments = None,
+    unset: Annotated[
+        list[str] | None, typer.Option(metavar="KEY", help="Remove a setting; repeatable.")
+    ] = None,
+    timeout: Timeout = None,
+    retry: Retries = None,
+    concurrency: Concurrency = None,
+    on_unknown: OnUnknown = None,
+    enabled: Enabled = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change what is given of a channel; other settings stay as they are.
+
+    Example: `almenara channels update mail --set port=465 --unset username`
+    """
+    changed = dict.fromkeys(unset or []) | read_assignments(settings or [])
+    body = given(
+        plugin=plugin,
+        settings=changed or None,
+        timeout_seconds=timeout,
+        retry_schedule=_read_schedule(retry),
+        concurrency=concurrency,
+        on_unknown=on_unknown,
+        enabled=enabled,
+    )
+    refuse_nothing(body)
+    answer = connect().call("PATCH", path_to("channels", name), body)
+    print_written("Channel", "changed", answer, as_json=as_json)
+
+
+def delete_channel(
+    name: Name,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Take it out of its topics, and cancel what waits for it."),
+    ] = False,
+) -> None:
+    """Delete a channel that nothing uses; its deliveries stay in the log."""
+    query = {"force": True} if force else {}
+    connect().call("DELETE", path_to("channels", name), query=query)
+    print_line(f"Channel {name} deleted.")
+
+
+def test_channel(name: Name, as_json: AsJson = False) -> None:
+    """Send a real test message through a channel and show what came of it."""
+    answer = connect().post(path_to("channels", name, "test"))
+    if as_json:
+        print_json(answer)
+    else:
+        print_deliveries(answer.body["deliveries"])
+    if not is_sent(answer.body):
+        raise typer.Exit(ExitCode.NOT_DONE)
+
+
+channels = new_group("Channels: the configured ways out.", list_channels)
+channels.command("list")(list_channels)
+channels.command("show")(show_channel)
+channels.command("create")(create_channel)
+channels.command("update")(update_channel)
+channels.command("delete")(delete_channel)
+channels.command("test")(test_channel)
+
+
+def _read_schedule(waits: list[str] | None) -> list[str] | None:
+    """Return the waits between attempts; ``None``: as the server has it."""
+    return [] if waits == ["none"] else waits or None
+
+
+def _print_channel(channel: Mapping[str, Any]) -> None:
+    settings = channel["settings"].items()
+    print_fields(
+        [
+            ("channel", channel["name"]),
+            ("plugin", channel["plugin"]),
+            ("enabled", yes_or_no(channel["enabled"])),
+            ("timeout", f"{channel['timeout_seconds']:g} s"),
+            ("retries", " ".join(channel["retry_schedule"]) or "none"),
+            ("concurrency", str(channel["concurrency"])),
+            ("on unknown", channel["on_unknown"]),
+            ("created", show_moment(channel["created_at"])),
+            ("changed", show_moment(channel["updated_at"])),
+            *((f"settings.{name}", _written(value)) for name, value in settings),
+        ]
+    )
+
+
+def _written(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

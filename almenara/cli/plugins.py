@@ -1,0 +1,193 @@
+"""The commands for plugins: what the server found, what is broken, and a new one to start from."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from almenara.cli.client import Answer, connect
+from almenara.cli.groups import new_group
+from almenara.cli.messages import AsJson
+from almenara.cli.output import (
+    Column,
+    one_line,
+    print_fields,
+    print_json,
+    print_line,
+    print_table,
+)
+from almenara.cli.scaffold import write_skeleton
+from almenara.errors import NotFoundError, PluginError
+from almenara.settings import read_settings
+
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="The class, as `Email` or as `email.Email`.")
+]
+
+
+def list_plugins(as_json: AsJson = False) -> None:
+    """List the plugins that the server found, and those that are broken, with the reason."""
+    answer = connect().get("/v1/plugins")
+    if as_json:
+        print_json(answer)
+        return
+    print_table(
+        (Column("plugin"), Column("qualified name"), Column("source"), Column("file")),
+        [
+            (one["name"], one["qualified_name"], one["source"], one["file"])
+            for one in answer.body["data"]
+        ],
+        empty="No plugins.",
+    )
+    if answer.body["broken"]:
+        print_line("")
+        print_table(
+            (Column("broken"), Column("file"), Column("reason")),
+            [
+                (one["name"] or one["directory"], one["file"], one_line(one["reason"], 1000))
+                for one in answer.body["broken"]
+            ],
+        )
+
+
+def show_plugin(name: Name, as_json: AsJson = False) -> None:
+    """Show one plugin with the settings that its channels take."""
+    plugin = _find(connect().get("/v1/plugins").body, name)
+    if as_json:
+        print_json(Answer(text=json.dumps(plugin, ensure_ascii=False), body=plugin))
+        return
+    print_fields(
+        [
+            ("plugin", plugin["name"]),
+            ("qualified name", plugin["qualified_name"]),
+            ("source", plugin["source"]),
+            ("file", plugin["file"]),
+            ("revision", plugin["revision"]),
+        ]
+    )
+    print_line("")
+    print_table(
+        (
+            Column("setting"),
+            Column("type"),
+            Column("required", whole=True),
+            Column("default"),
+            Column("secret", whole=True),
+            Column("description"),
+        ),
+        _settings_rows(plugin),
+        empty="It takes no settings.",
+    )
+
+
+def new_plugin(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The directory's name, such as `telegram`.")
+    ],
+) -> None:
+    """Write the skeleton of a plugin, with its test, into the plugin directory.
+
+    Example: `almenara plugins new telegram`
+
+    It is written below `ALMENARA_PLUGINS_DIR` (`plugins` when that is not set); nothing that is
+    there is overwritten.
+    """
+    skeleton = write_skeleton(name)
+    print_line(f"Wrote {skeleton.directory}: {', '.join(skeleton.files)}.")
+    if skeleton.replaces_shipped:
+        print_line(f"It stands in for the shipped plugin {skeleton.directory.name}.")
+    print_line(f"Test it with `pytest {skeleton.directory}`; restart the server to have it found.")
+    print_line(
+        f"Then: almenara channels create my-{skeleton.directory.name} "
+        f"--plugin {skeleton.class_name} --set url=-"
+    )
+
+
+def install_plugin(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The plugin's directory, such as `telegram`.")
+    ],
+) -> None:
+    """Install what a plugin of yours needs: the `requirements.txt` in its directory.
+
+    Example: `almenara plugins install telegram`
+
+    It is installed by pip into the environment that this command runs in; restart the server then.
+    """
+    requirements = read_settings().plugins_dir / name / "requirements.txt"
+    if Path(name).name != name or not requirements.is_file():
+        raise PluginError(f"There is no {requirements}: nothing to install for {name!r}.")
+    command = [sys.executable, "-m", "pip", "install", "-r", str(requirements)]
+    if subprocess.run(command, check=False).returncode:  # noqa: S603 - argv, no shell; the operator's own file
+        raise PluginError(f"pip could not install {requirements}; it says why above.")
+    print_line(f"Installed what {name} needs; restart the server to have it found.")
+
+
+plugins = new_group("Plugins: the classes that send.", list_plugins)
+plugins.command("list")(list_plugins)
+plugins.command("show")(show_plugin)
+plugins.command("new")(new_plugin)
+plugins.command("install")(install_plugin)
+
+
+def _find(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return the one plugin of a name, bare or with its directory."""
+    matches = [one for one in found["data"] if name in {one["name"], one["qualified_name"]}]
+    if len(matches) == 1:
+        return dict(matches[0])
+    if matches:
+        names = " or ".join(one["qualified_name"] for one in matches)
+        raise PluginError(f"Several plugins are named {name!r}: write {names}.")
+    for broken in found["broken"]:
+        if name in {broken["name"], f"{broken['directory']}.{broken['name']}"}:
+            trace = f"\n{broken['traceback']}" if broken["traceback"] else ""
+            raise PluginError(
+                f"The plugin {name!r} is broken: {broken['file']}: {broken['reason']}{trace}"
+            )
+    raise NotFoundError("plugin", name)
+
+
+def _settings_rows(plugin: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    schema = plugin["settings_schema"] or {}
+    return [
+        (
+            name,
+            _type_of(field, schema),
+            "yes" if name in schema.get("required", []) else "",
+            _default_of(field),
+            "yes" if name in plugin["secret_fields"] else "",
+            one_line(field.get("description", ""), 1000),
+        )
+        for name, field in schema.get("properties", {}).items()
+    ]
+
+
+def _default_of(field: Mapping[str, Any]) -> str:
+    default = field.get("default")
+    if default is None:
+        return ""
+    return default if isinstance(default, str) else json.dumps(default, ensure_ascii=False)
+
+
+def _type_of(field: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    """Return the type of a field of a JSON Schema in a few words."""
+    if "$ref" in field:
+        definition = schema.get("$defs", {}).get(field["$ref"].rpartition("/")[2], {})
+        return _type_of(definition, schema)
+    if "enum" in field:
+        return " | ".join(str(value) for value in field["enum"])
+    if "const" in field:
+        return str(field["const"])
+    for way in ("anyOf", "oneOf", "allOf"):
+        if way in field:
+            parts = [_type_of(part, schema) for part in field[way]]
+            return " | ".join(part for part in dict.fromkeys(parts) if part != "null")
+    if field.get("type") == "array":
+        return f"list of {_type_of(field.get('items', {}), schema)}"
+    return str(field.get("type", "anything"))

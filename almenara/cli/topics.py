@@ -1,0 +1,107 @@
+"""The commands for topics; each change is effective in the server at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from almenara.cli.catalogue import (
+    Enabled,
+    Name,
+    given,
+    print_written,
+    refuse_nothing,
+    yes_or_no,
+)
+from almenara.cli.client import connect, path_to
+from almenara.cli.groups import new_group
+from almenara.cli.messages import AsJson
+from almenara.cli.moments import show_moment
+from almenara.cli.output import Column, print_fields, print_json, print_line, print_table
+
+ChannelNames = Annotated[
+    list[str] | None,
+    typer.Option("--channel", metavar="CHANNEL", help="A channel of the topic; repeatable."),
+]
+
+
+def list_topics(as_json: AsJson = False) -> None:
+    """List the topics, each with its channels."""
+    answer = connect().get("/v1/topics")
+    if as_json:
+        print_json(answer)
+        return
+    print_table(
+        (Column("topic"), Column("channels"), Column("enabled", whole=True)),
+        [
+            (one["name"], _channel_names(one), yes_or_no(one["enabled"]))
+            for one in answer.body["data"]
+        ],
+        empty="No topics yet: `almenara topics create NAME --channel CHANNEL` makes one.",
+    )
+
+
+def show_topic(name: Name, as_json: AsJson = False) -> None:
+    """Show one topic."""
+    answer = connect().get(path_to("topics", name))
+    if as_json:
+        print_json(answer)
+    else:
+        _print_topic(answer.body)
+
+
+def create_topic(
+    name: Name, channel: ChannelNames = None, enabled: Enabled = None, as_json: AsJson = False
+) -> None:
+    """Create a topic.
+
+    Example: `almenara topics create sales --channel team-slack --channel backoffice-mail`
+    """
+    body = given(name=name, channels=channel or [], enabled=enabled)
+    print_written("Topic", "created", connect().post("/v1/topics", body), as_json=as_json)
+
+
+def update_topic(
+    name: Name, channel: ChannelNames = None, enabled: Enabled = None, as_json: AsJson = False
+) -> None:
+    """Change what is given of a topic; channels replace those it has.
+
+    Example: `almenara topics update sales --channel team-slack --disabled`
+    """
+    body = given(channels=channel or None, enabled=enabled)
+    refuse_nothing(body)
+    answer = connect().call("PATCH", path_to("topics", name), body)
+    print_written("Topic", "changed", answer, as_json=as_json)
+
+
+def delete_topic(name: Name) -> None:
+    """Delete a topic; its messages stay in the log."""
+    connect().call("DELETE", path_to("topics", name))
+    print_line(f"Topic {name} deleted.")
+
+
+topics = new_group("Topics: the names that senders use.", list_topics)
+topics.command("list")(list_topics)
+topics.command("show")(show_topic)
+topics.command("create")(create_topic)
+topics.command("update")(update_topic)
+topics.command("delete")(delete_topic)
+
+
+def _print_topic(topic: Mapping[str, Any]) -> None:
+    print_fields(
+        [
+            ("topic", topic["name"]),
+            ("channels", _channel_names(topic)),
+            ("strategy", topic["strategy"]),
+            ("enabled", yes_or_no(topic["enabled"])),
+            ("created", show_moment(topic["created_at"])),
+            ("changed", show_moment(topic["updated_at"])),
+        ]
+    )
+
+
+def _channel_names(topic: Mapping[str, Any]) -> str:
+    return ", ".join(one["channel"] for one in topic["channels"])

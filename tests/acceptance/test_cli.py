@@ -1,0 +1,212 @@
+"""The command line against a real server: what the README and the issue promise of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.processes import ServerProcess
+
+ROOT = Path(__file__).parents[2]
+Almenara = Callable[..., subprocess.CompletedProcess[str]]
+
+pytestmark = pytest.mark.timeout(120)
+
+
+class Receiver(ThreadingHTTPServer):
+    """What a channel posts to: keeps every body, answers with its status."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.received: list[Any] = []
+        self.status = 200
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.received.append(json.loads(body))
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's word
+        """Keep quiet."""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as one:
+        thread = threading.Thread(target=one.serve_forever, args=(0.01,))
+        thread.start()
+        yield one
+        one.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+@pytest.fixture
+def server(directory: Path) -> Iterator[ServerProcess]:
+    with ServerProcess(directory, environ={"PYTHONPATH": str(ROOT)}) as one:
+        assert one.url, one.output
+        yield one
+
+
+def _environ(server: ServerProcess) -> dict[str, str]:
+    return server.environ | {"ALMENARA_URL": server.url, "COLUMNS": "200"}
+
+
+@pytest.fixture
+def almenara(server: ServerProcess) -> Almenara:
+    """Run a command as a process of its own: ``almenara("send", "hello", "text")``."""
+
+    def run(*arguments: str, stdin: str = "", code: int = 0) -> subprocess.CompletedProcess[str]:
+        finished = subprocess.run(
+            [sys.executable, "-m", "almenara", *arguments],
+            env=_environ(server),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert finished.returncode == code, finished.stdout + finished.stderr
+        return finished
+
+    return run
+
+
+def test_the_first_message_of_a_new_server_is_sent_and_shown(almenara: Almenara) -> None:
+    sent = almenara("send", "Hello", "It works", "--title", "First", "--wait", "--json")
+    story = json.loads(sent.stdout)
+    assert story["status"] == "sent"
+    assert "First: It works" in almenara("log", "--topic", "hello").stdout
+    shown = almenara("show", story["id"]).stdout
+    assert [one for one in shown.splitlines() if "sent" in one and "attempt 1" in one]
+    assert (
+        json.loads(almenara("log", "--json", "--since", "1h").stdout)["data"][0]["id"]
+        == (story["id"])
+    )
+
+
+def test_a_channel_and_a_topic_are_made_used_and_removed(
+    almenara: Almenara, receiver: Receiver
+) -> None:
+    hook = f"http://127.0.0.1:{receiver.server_port}/secret-path"
+    almenara(
+        "channels", "create", "team", "--plugin", "Slack", "--set", "webhook_url=-", stdin=hook
+    )
+    assert "secret-path" not in almenara("channels", "show", "team").stdout
+    almenara("channels", "test", "team")
+    almenara("topics", "create", "sales", "--channel", "team", "--channel", "log")
+    almenara("send", "sales", "-", "--wait", stdin="from a pipe\n")
+    assert "from a pipe" in json.dumps(receiver.received[-1])
+    refused = almenara("channels", "delete", "team", code=1).stderr
+    assert "sales" in refused
+    assert "--force" in refused
+    almenara("channels", "update", "team", "--disabled")
+    assert "no " in almenara("channels").stdout.partition("team")[2]
+    almenara("topics", "update", "sales", "--channel", "log")
+    almenara("channels", "delete", "team")
+    almenara("topics", "delete", "sales")
+    assert json.loads(almenara("topics", "--json").stdout)["data"][0]["name"] == "hello"
+
+
+def test_what_failed_is_shown_and_sent_again(almenara: Almenara, receiver: Receiver) -> None:
+    hook = f"http://127.0.0.1:{receiver.server_port}/"
+    receiver.status = 404
+    create = ("channels", "create", "hook", "--plugin", "Webhook", "--set", f"url={hook}")
+    almenara(*create, "--retry", "10s", "--timeout", "5")
+    almenara("topics", "create", "ops", "--channel", "hook")
+    story = json.loads(almenara("send", "ops", "x", "--wait", "--json", code=1).stdout)
+    assert story["status"] == "failed"
+    assert "404" in almenara("show", story["id"]).stdout
+    assert "404" in almenara("channels", "test", "hook", code=1).stdout
+    assert story["id"] in almenara("log", "--status", "failed").stdout
+
+    receiver.status = 503
+    almenara("resend", story["id"])
+    _wait_for_an_attempt(almenara, story["id"])
+    cancelled = almenara("cancel", story["id"]).stdout
+    assert "cancelled" in cancelled
+    receiver.status = 200
+    again = json.loads(almenara("resend", story["id"], "--json").stdout)
+    assert len(again["deliveries"]) == 3
+    assert "only a held one" in almenara("release", again["deliveries"][0]["id"], code=1).stderr
+    almenara("cancel", story["deliveries"][0]["id"], "--delivery", code=1)
+
+
+def _wait_for_an_attempt(almenara: Almenara, message_id: str) -> None:
+    """Wait until the newest delivery of a message was attempted."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        story = json.loads(almenara("show", message_id, "--json").stdout)
+        if story["deliveries"][-1]["attempts"]:
+            return
+    pytest.fail("it was not attempted in time")
+
+
+def test_mistakes_are_answered_with_what_is_wrong(almenara: Almenara) -> None:
+    assert "There is no topic" in almenara("send", "nowhere", "x", code=1).stderr
+    assert "There is no message" in almenara("show", "nonsense", code=1).stderr
+    assert "status" in almenara("log", "--status", "nonsense", code=1).stderr
+    wrong = ("channels", "create", "x", "--plugin", "Slack", "--set", "webhook_ulr=hidden")
+    refused = almenara(*wrong, code=1).stderr
+    assert "settings.webhook_ulr" in refused
+    assert "hidden" not in refused
+
+
+def test_plugins_are_listed_shown_and_made(
+    almenara: Almenara, directory: Path, receiver: Receiver, server: ServerProcess
+) -> None:
+    listed = almenara("plugins").stdout
+    assert {"email.Email", "log.Log", "slack.Slack", "webhook.Webhook"} <= set(listed.split())
+    assert "The mail server's name" in almenara("plugins", "show", "Email").stdout
+    almenara("plugins", "new", "telegram")
+    (directory / "plugins" / "wrong").mkdir()
+    (directory / "plugins" / "wrong" / "wrong.py").write_text("class Wrong(:\n")
+    server.send_signal(signal.SIGTERM)
+    server.wait()
+    server.start()
+    listed = almenara("plugins").stdout
+    assert "telegram.Telegram" in listed
+    assert "wrong.py" in listed.partition("BROKEN")[2]
+    hook = f"url=http://127.0.0.1:{receiver.server_port}/"
+    almenara("channels", "create", "tg", "--plugin", "Telegram", "--set", hook)
+    almenara("channels", "test", "tg")
+    assert receiver.received[-1]["title"] == "Test"
+
+
+def test_following_the_log_shows_what_comes_until_ctrl_c(
+    almenara: Almenara, server: ServerProcess
+) -> None:
+    almenara("send", "hello", "before", "--wait")
+    with subprocess.Popen(
+        [sys.executable, "-m", "almenara", "log", "--follow", "--json"],
+        env=_environ(server) | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as following:
+        assert following.stdout is not None
+        assert json.loads(following.stdout.readline())["description"] == "before"
+        almenara("send", "hello", "while following")
+        assert json.loads(following.stdout.readline())["description"] == "while following"
+        os.kill(following.pid, signal.SIGINT)
+        assert following.wait(20) == 0

@@ -1,0 +1,193 @@
+"""What the documentation tells its readers to type, typed: the commands, the plugins."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pages import Block, blocks, read
+from tests.plugins.http_receiver import HttpReceiver
+from tests.plugins.smtp_receiver import SmtpReceiver
+from tests.processes import ServerProcess
+from tests.serving import make_settings, served, until
+
+pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl here")
+
+#: What `key=-` would ask for stands in this file instead: there is no terminal.
+_SECRET = "https://hooks.slack.com/services/T000/B000/XXXX"
+
+
+class Reader:
+    """Somebody who reads a page and types its commands into a shell."""
+
+    def __init__(self, server: ServerProcess, directory: Path) -> None:
+        self._server = server
+        self._directory = directory
+        activate = directory / ".venv" / "bin" / "activate"
+        activate.parent.mkdir(parents=True)
+        activate.write_text(f'export PATH="{Path(sys.executable).parent}:$PATH"\n')
+        (directory / "secret").write_text(_SECRET)
+
+    async def type(self, block: Block) -> str:
+        """Run a block's commands, and return what they wrote; a refusal fails the test."""
+        await self.settled()
+        newest = self.api("GET", "/v1/messages?limit=1")["data"]
+        script = block.text.replace("http://127.0.0.1:8000", self._server.url)
+        script = re.sub(r"=-(?=\s)", "=@secret", script)
+        script = re.sub(
+            r"(?m)^(almenara log --follow)$", r"timeout --preserve-status -s INT 2 \1", script
+        )
+        if newest:
+            script = re.sub(r"\bID\b", newest[0]["id"], script)
+        finished = await asyncio.to_thread(
+            subprocess.run,
+            ["bash", "-euo", "pipefail", "-c", ". .venv/bin/activate\n" + script],
+            cwd=self._directory,
+            env=os.environ | {"ALMENARA_URL": self._server.url, "NO_PROXY": "*", "COLUMNS": "200"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=50,
+        )
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        assert "urn:almenara:problem" not in finished.stdout, finished.stdout
+        return finished.stdout
+
+    def api(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask the server behind the page's back."""
+        request = urllib.request.Request(
+            self._server.url + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=10) as answer:
+            return json.load(answer)
+
+    async def settled(self) -> None:
+        """Wait until nothing is being sent."""
+
+        async def look() -> bool:
+            pages = [f"/v1/deliveries?status={status}" for status in ("pending", "sending")]
+            return not any(self.api("GET", page)["data"] for page in pages)
+
+        await until(look)
+
+
+async def test_the_readmes_commands_send_a_message(tmp_path: Path) -> None:
+    make, first, bot = blocks(read("README.md"), "sh")
+    assert make.text == "make run\n"
+    with ServerProcess(tmp_path) as server:
+        reader = Reader(server, tmp_path)
+
+        async def look() -> str | None:
+            # The second command comes sooner after the first than from a person's hand.
+            written = await reader.type(first)
+            return written if '"status":"sent"' in written else None
+
+        await until(look)
+        assert "hello: It works" in server.output
+        await reader.type(bot)
+        topics = {one["name"] for one in reader.api("GET", "/v1/topics")["data"]}
+        assert topics == {"hello", "sales", "pricing"}
+        channel = reader.api("GET", "/v1/channels/team-slack")
+        assert channel["settings"] == {"webhook_url": "********"}
+
+
+async def test_the_quick_start_shows_what_failed_and_mends_it(tmp_path: Path) -> None:
+    _, *commands = blocks(read("docs/quickstart.md"), "sh")
+    # As after `make run`: no private network is permitted.
+    with ServerProcess(tmp_path, environ={"ALMENARA_EGRESS_ALLOW": ""}) as server:
+        reader = Reader(server, tmp_path)
+        written = [await reader.type(one) for one in commands]
+        await reader.settled()
+        [newest] = reader.api("GET", "/v1/messages?limit=1")["data"]
+    assert "permanent_error" in written[3]
+    assert "127.0.0.1 is not a public address" in written[3]
+    assert newest["status"] == "sent"
+
+
+async def test_the_page_on_slack_and_mail_reaches_both(tmp_path: Path) -> None:
+    commands = blocks(read("docs/howto/send-to-slack-and-mail.md"), "sh")
+    with ServerProcess(tmp_path) as server, SmtpReceiver() as smtp:
+        async with HttpReceiver() as http:
+            reader = Reader(server, tmp_path)
+            for command in commands[:2]:
+                await reader.type(command)
+                _send_to(reader, http, smtp)
+            for command in commands[2:]:
+                await reader.type(command)
+            await reader.settled()
+            posts = [request.json()["text"] for request in http.received]
+            mails = [mail.parsed["Subject"] for mail in smtp.mails]
+            statuses = {one["status"] for one in reader.api("GET", "/v1/messages")["data"]}
+            reader.api("GET", "/v1/topics/opening-hours")
+    assert posts.count("I need help with my plan") == 2
+    assert "Price list" in mails
+    assert statuses == {"sent"}
+
+
+def _send_to(reader: Reader, http: HttpReceiver, smtp: SmtpReceiver) -> None:
+    """Point the page's channels to this machine."""
+    reader.api(
+        "PATCH", "/v1/channels/team-slack", {"settings": {"webhook_url": f"{http.url}/services"}}
+    )
+    here = {"server": smtp.host, "port": smtp.port}
+    gone = dict.fromkeys(("starttls", "username", "password"))
+    reader.api("PATCH", "/v1/channels/backoffice-mail", {"settings": here | gone})
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/howto/write-a-plugin.md"])
+async def test_the_plugins_on_the_page_load_and_send(page: str, tmp_path: Path) -> None:
+    classes = _write_plugins(blocks(read(page), "python"), tmp_path)
+    async with HttpReceiver() as http, served(make_settings(tmp_path)) as client:
+        settings = {"Ntfy": {"url": f"{http.url}/topic"}, "Paper": {"path": f"{tmp_path}/paper"}}
+        assert (await client.get("/v1/plugins")).body["broken"] == []
+        for name in classes:
+            body = {"plugin": name, "settings": settings.get(name, {})}
+            written = await client.call("PUT", f"/v1/channels/{name.lower()}", body)
+            assert (written.status, written.body["warnings"]) == (201, []), written.text
+            accepted = await client.post(
+                "/v1/messages", {"channel": name.lower(), "description": "Fly home"}
+            )
+            story = await client.final(accepted.body["id"])
+            assert story["status"] == "sent", story
+        assert "Ntfy" not in classes or http.received[0].body == b"Fly home"
+        assert "Paper" not in classes or "Fly home" in (tmp_path / "paper").read_text()
+
+
+async def test_the_commands_on_the_page_about_plugins_work(tmp_path: Path) -> None:
+    page = read("docs/howto/write-a-plugin.md")
+    _write_plugins(blocks(page, "python")[:1], tmp_path)
+    with ServerProcess(tmp_path) as server:
+        reader = Reader(server, tmp_path)
+        for command in blocks(page, "sh"):
+            await reader.type(command)
+        [newest] = reader.api("GET", "/v1/messages?limit=1")["data"]
+    assert newest["description"] == "Fly home"
+    assert (tmp_path / "plugins" / "telegram" / "telegram.py").is_file()
+
+
+def _write_plugins(code: Sequence[Block], directory: Path) -> list[str]:
+    """Write each block to the file that its first line names, and return the classes' names."""
+    classes = []
+    for block in code:
+        name = re.match(r"# (plugins/\w+/\w+\.py)\n", block.text)
+        assert name is not None, block.text
+        file = directory / name[1]
+        file.parent.mkdir(parents=True)
+        file.write_text(block.text)
+        classes += re.findall(r"^class (\w+)", block.text, re.MULTILINE)
+    return classes

@@ -1,0 +1,134 @@
+"""Health: alive, and ready or not, with what is not; over both databases."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from tests.serving import Client, make_settings, served, until
+
+READY = {"database": "ok", "ledger": "ok", "queue": "ok"}
+
+
+class Wire:
+    """A wire to a server, which can be cut and mended."""
+
+    def __init__(self, url: str) -> None:
+        self._far = urlsplit(url)
+        self._open: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self._port = 0
+
+    async def mend(self) -> None:
+        """Let connections through."""
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        """Break every connection, and let no new one through."""
+        if self._server is not None:
+            self._server.close()
+        for writer in self._open:
+            writer.transport.abort()
+        self._open.clear()
+        await asyncio.sleep(0)
+
+    @property
+    def url(self) -> str:
+        """The server's URL at this end of the wire."""
+        user = self._far.netloc.rpartition("@")[0]
+        near = f"{user}@127.0.0.1:{self._port}" if user else f"127.0.0.1:{self._port}"
+        return urlunsplit(self._far._replace(netloc=near))
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(
+            self._far.hostname, self._far.port or 5432
+        )
+        self._open |= {writer, far_writer}
+        await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def wired(url: str) -> AsyncIterator[Wire]:
+    wire = Wire(url)
+    await wire.mend()
+    try:
+        yield wire
+    finally:
+        await wire.cut()
+
+
+async def test_a_server_that_serves_is_alive_and_ready(client: Client) -> None:
+    alive = await client.get("/healthz")
+    assert (alive.status, alive.body) == (200, {"status": "ok"})
+    ready = await client.get("/readyz")
+    assert (ready.status, ready.body) == (200, {"status": "ready", "checks": READY})
+
+
+async def test_without_its_ledger_a_server_is_alive_but_not_ready(client: Client) -> None:
+    await client.parts.ledger.close()
+    assert (await client.get("/healthz")).status == 200
+    answer = await client.get("/readyz")
+    assert (answer.status, answer.body["status"]) == (503, "not ready")
+    assert answer.body["checks"]["ledger"] != "ok"
+    assert answer.body["checks"]["database"] == "ok"
+
+
+async def test_without_its_queue_a_server_is_alive_but_not_ready(client: Client) -> None:
+    await client.parts.queue.drain(0)
+    answer = await client.get("/readyz")
+    assert (answer.status, answer.body["status"]) == (503, "not ready")
+    assert answer.body["checks"] | {"queue": "ok"} == READY
+    assert answer.body["checks"]["queue"] != "ok"
+
+
+@pytest.mark.postgres
+async def test_while_the_database_is_away_a_server_is_not_ready_and_afterwards_it_is(
+    tmp_path: Path, postgres_database: Callable[..., str]
+) -> None:
+    async with (
+        wired(postgres_database()) as wire,
+        served(make_settings(tmp_path, wire.url)) as client,
+    ):
+        message = {"topic": "hello", "description": "x"}
+        assert (await client.post("/v1/messages", message)).status == 202
+        await wire.cut()
+        assert (await client.get("/healthz")).status == 200
+        answer = await client.get("/readyz")
+        assert (answer.status, answer.body["status"]) == (503, "not ready")
+        assert answer.body["checks"]["database"].startswith("it does not answer")
+        for refused in (
+            await client.post("/v1/messages", message),
+            await client.get("/v1/messages"),
+            await client.call("PUT", "/v1/topics/new", {"channels": []}),
+        ):
+            assert (refused.status, refused.body["code"]) == (503, "unavailable")
+            assert int(refused.headers["Retry-After"]) >= 1
+            assert refused.headers["Content-Type"] == "application/problem+json"
+        await wire.mend()
+
+        async def ready() -> Any:
+            return (await client.get("/readyz")).status == 200
+
+        await until(ready)
+        accepted = await client.post("/v1/messages", message)
+        assert accepted.status == 202
+        assert (await client.final(accepted.body["id"]))["status"] == "sent"
+        assert len((await client.get("/v1/messages")).body["data"]) == 2

@@ -1,0 +1,25 @@
+"""The benchmarks still run; what they measure is nobody's business here."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.pages import ROOT
+
+
+def test_the_bench_of_accepting_compares_both_sides_and_finds_every_message(tmp_path: Path) -> None:
+    options = ["--rounds", "1", "--seconds", "0.2", "--warm-up", "0.1", "--connections", "4"]
+    finished = subprocess.run(
+        [sys.executable, "-m", "bench.accept", *options, "--directory", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.count("ratio, round by round") == 2
+    assert "LOST" not in finished.stdout
+    assert "were not 202" not in finished.stdout
+    assert list(tmp_path.iterdir()) == []

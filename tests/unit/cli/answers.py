@@ -1,0 +1,109 @@
+"""Answers of the API, as its routes give them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+MESSAGE_ID = "019aa2f0-7c1e-7d3a-b2f4-5a1c7e0d9b11"
+DELIVERY_ID = "019aa2f0-7c1f-7000-9d0c-3f1d2b7a6e55"
+RESENT_ID = "019aa2f0-7c20-7000-9d0c-3f1d2b7a6e66"
+BEGIN = "2026-11-23T22:00:00Z"
+
+
+def a_message(**changes: Any) -> dict[str, Any]:
+    return {
+        "id": MESSAGE_ID,
+        "status": "sent",
+        "topic": "sales",
+        "title": None,
+        "description": "I need help",
+        "format": "text",
+        "priority": 3,
+        "tags": [],
+        "data": {},
+        "to": [],
+        "reference": None,
+        "metadata": {},
+        "send_at": None,
+        "created_at": BEGIN,
+    } | changes
+
+
+def an_attempt(**changes: Any) -> dict[str, Any]:
+    return {
+        "id": "019aa2f0-7c21-7000-9d0c-3f1d2b7a6e77",
+        "number": 1,
+        "outcome": "sent",
+        "error": None,
+        "reference": None,
+        "detail": None,
+        "started_at": "2026-11-23T22:00:00.120000Z",
+        "finished_at": "2026-11-23T22:00:00.240000Z",
+        "duration_ms": 120,
+        "late": False,
+    } | changes
+
+
+def a_delivery(*attempts: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {
+        "id": DELIVERY_ID,
+        "message_id": MESSAGE_ID,
+        "channel": "team-slack",
+        "status": "sent",
+        "reason": None,
+        "priority": 3,
+        "due_at": BEGIN,
+        "attempt_number": len(attempts),
+        "reference": None,
+        "resend_of": None,
+        "created_at": BEGIN,
+        "finished_at": None,
+        "attempts": list(attempts),
+    } | changes
+
+
+def a_story(*deliveries: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return a_message(**changes) | {"deliveries": list(deliveries)}
+
+
+def accepted(**changes: Any) -> dict[str, Any]:
+    return {
+        "id": MESSAGE_ID,
+        "status": "sending",
+        "topic": "sales",
+        "reference": None,
+        "duplicate": False,
+        "deliveries": [{"id": DELIVERY_ID, "channel": "team-slack", "status": "sending"}],
+        "created_at": BEGIN,
+    } | changes
+
+
+def page(*messages: dict[str, Any], cursor: str | None = None) -> dict[str, Any]:
+    return {"data": list(messages), "next_cursor": cursor}
+
+
+def a_topic(**changes: Any) -> dict[str, Any]:
+    return {
+        "name": "sales",
+        "strategy": "all",
+        "channels": [{"channel": "team-slack"}, {"channel": "backoffice-mail"}],
+        "enabled": True,
+        "created_at": BEGIN,
+        "updated_at": BEGIN,
+    } | changes
+
+
+def a_channel(**changes: Any) -> dict[str, Any]:
+    return {
+        "name": "team-slack",
+        "plugin": "Slack",
+        "settings": {"webhook_url": "********"},
+        "enabled": True,
+        "timeout_seconds": 15.0,
+        "retry_schedule": ["10s", "1m"],
+        "concurrency": 16,
+        "on_unknown": "retry",
+        "created_at": BEGIN,
+        "updated_at": BEGIN,
+        "warnings": [],
+    } | changes
