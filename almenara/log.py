@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -18,6 +18,7 @@ from tortoise.expressions import Q
 from tortoise.queryset import QuerySet
 
 from almenara.database import Database
+from almenara.deliveries import Status
 from almenara.errors import FieldError, InvalidInputError, NotFoundError
 from almenara.models import Attempt, Delivery, Message, lowest_id
 
@@ -57,7 +58,7 @@ class Story:
 
     message: Message
     deliveries: Sequence[Delivery]
-    attempts: dict[UUID, list[Attempt]] = field(default_factory=dict)
+    attempts: Mapping[UUID, Sequence[Attempt]] = field(default_factory=dict)
 
 
 class Log:
@@ -122,7 +123,9 @@ class Log:
             message = await Message.filter(id=message_id).using_db(reader).first()
         if message is None:
             raise NotFoundError("message", str(message_id))
-        return Story(message, deliveries, await self._attempts(message_id=message_id))
+        attempts = await self._attempts(message_id=message_id)
+        known = {one.id: _known(one, attempts.get(one.id, ())) for one in deliveries}
+        return Story(message, deliveries, known)
 
     async def delivery(self, delivery_id: UUID) -> tuple[Delivery, Sequence[Attempt]]:
         """Return one delivery with its attempts.
@@ -133,7 +136,8 @@ class Log:
         found = await Delivery.filter(id=delivery_id).using_db(self._database.reader).first()
         if found is None:
             raise NotFoundError("delivery", str(delivery_id))
-        return found, (await self._attempts(delivery_id=delivery_id)).get(delivery_id, [])
+        attempts = await self._attempts(delivery_id=delivery_id)
+        return found, _known(found, attempts.get(delivery_id, ()))
 
     async def _attempts(self, **wanted: UUID) -> dict[UUID, list[Attempt]]:
         attempts: dict[UUID, list[Attempt]] = {}
@@ -154,6 +158,13 @@ class Log:
         if len(found) > limit or len(looked_at) < SEARCHED_AT_MOST:
             return _page(found, limit)
         return Page(found, write_cursor(last))
+
+
+def _known(delivery: Delivery, attempts: Iterable[Attempt]) -> list[Attempt]:
+    """Leave out attempts that were recorded after the delivery was read, so that both agree."""
+    under_way = delivery.status == Status.SENDING
+    known = delivery.attempt_number - under_way
+    return [one for one in attempts if one.number <= known]
 
 
 def write_cursor(last: UUID) -> str:

@@ -15,8 +15,19 @@ from typing import Any, Literal, Protocol, get_args, get_origin, runtime_checkab
 from uuid import UUID
 
 from fastapi import BackgroundTasks
-from pydantic import BaseModel, ConfigDict, Field, SecretBytes, SecretStr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    Secret,
+    SecretBytes,
+    SecretStr,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+#: The types of a value that must not be seen.
+_SECRETS = (SecretStr, SecretBytes, Secret)
 
 #: How the text of a message is written.
 Format = Literal["text", "markdown", "html"]
@@ -171,20 +182,21 @@ def build_settings(
 
 def _mentions_secret(annotation: Any) -> bool:
     """Tell whether ``SecretStr`` or ``SecretBytes`` stands anywhere in a type."""
-    if annotation in {SecretStr, SecretBytes}:
+    # By identity: not every annotation can be hashed (``Callable[[], int]``).
+    if any(annotation is kind or get_origin(annotation) is kind for kind in _SECRETS):
         return True
     return any(_mentions_secret(part) for part in get_args(annotation))
 
 
 def _from_text(value: str, annotation: Any) -> Any:
     """Turn the text of a list (commas or JSON) or of an object (JSON) into its value."""
-    kinds = {get_origin(part) or part for part in (annotation, *get_args(annotation))}
+    kinds = [get_origin(part) or part for part in (annotation, *get_args(annotation))]
     text = value.strip()
-    if kinds & {list, tuple, set, frozenset}:
+    if any(kind is wanted for kind in kinds for wanted in (list, tuple, set, frozenset)):
         if text.startswith("["):
             return _json_or_text(text)
         return [part.strip() for part in text.split(",") if part.strip()]
-    if dict in kinds and text.startswith("{"):
+    if any(kind is dict for kind in kinds) and text.startswith("{"):
         return _json_or_text(text)
     return value
 

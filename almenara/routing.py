@@ -82,10 +82,11 @@ class Table:
 def find_route(
     table: Table, topic: str | None, channel: str | None
 ) -> tuple[str | None, Sequence[ChannelRoute]]:
-    """Find the topic's name as it is stored, and the enabled channels in order."""
+    """Find the topic's name as it is stored, and the channels to deliver to, in order."""
     if channel is not None:
         one = table.channel(channel)
-        return topic and topic.strip().lower(), (one,) if one.enabled else ()
+        # A disabled one too: what was addressed to it waits until it is enabled.
+        return topic and topic.strip().lower(), (one,)
     found = table.topic(topic or "")
     return found.name, table.channels_of(found)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from almenara.settings import Settings
@@ -21,8 +24,24 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Settings with a fresh database, on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
         return make_settings(tmp_path)
-    make = request.getfixturevalue("postgres_database")
-    return make_settings(tmp_path, make())
+    url = request.getfixturevalue("postgres_url")
+    emptied(url)
+    return make_settings(tmp_path, url)
+
+
+def emptied(url: str) -> None:
+    """Empty the database of this run: thirty times cheaper than a new one for each test."""
+
+    async def empty() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        finally:
+            await connection.close()
+
+    # A fixture of an async test may itself be called inside a running loop.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pool.submit(asyncio.run, empty()).result()
 
 
 @pytest.fixture

@@ -132,5 +132,9 @@ async def served(
             yield Client(session, f"http://127.0.0.1:{port}", parts)
         finally:
             await session.close()
-            server.should_exit = True
-            await serving
+            # Not uvicorn's own end, which sleeps for a fifth of a second: the processes test that.
+            for listener in server.servers:
+                listener.close()
+                await listener.wait_closed()
+            serving.cancel()
+            await asyncio.wait({serving})

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from almenara.database import Database, Row, Transaction, open_database
@@ -19,6 +19,8 @@ from almenara.settings import Settings
 
 #: The moment at which tests begin.
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+Answer = TypeVar("Answer")
 
 SECOND = timedelta(seconds=1)
 
@@ -40,6 +42,14 @@ async def opened_database(settings: Settings) -> AsyncIterator[Database]:
         yield database
     finally:
         await database.close()
+
+
+async def in_transaction(
+    database: Database, work: Callable[[Transaction], Awaitable[Answer]]
+) -> Answer:
+    """Do a piece of work in a transaction of its own."""
+    async with database.transaction() as transaction:
+        return await work(transaction)
 
 
 def a_channel(name: str = "team", **fields: Any) -> ChannelRoute:

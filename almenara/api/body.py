@@ -161,10 +161,8 @@ def short(text: str) -> str:
 def _walk(
     value: Any, path: tuple[str, ...] = (), depth: int = 0
 ) -> Iterator[tuple[tuple[str, ...], int, Any]]:
-    """Walk over every key and value, with its path."""
+    """Walk over every key and value, with its path; whoever walks stops where it is too deep."""
     yield path, depth, value
-    if depth > DEEPEST:
-        return
     if isinstance(value, dict):
         for key, item in value.items():
             if _wrong_with(key) is not None:

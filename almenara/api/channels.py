@@ -190,7 +190,9 @@ async def test_channel(name: Name, parts: PartsNeeded) -> MessageStory:
     for _ in range(looks):
         story = await parts.log.story(plan.message.id)
         waiting = (Status.PENDING, Status.SENDING)
-        if story.attempts or not any(one.status in waiting for one in story.deliveries):
+        if any(story.attempts.values()) or not any(
+            one.status in waiting for one in story.deliveries
+        ):
             break
         await asyncio.sleep(_LOOK_EVERY)
     return story_out(await parts.log.story(plan.message.id))

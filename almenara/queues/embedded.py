@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from almenara.database import Database, read_timestamp
-from almenara.deliveries import Claim
+from almenara.deliveries import Claim, Status
 from almenara.dispatch import Attempted, Dispatcher, Ready
 from almenara.errors import UnavailableError
 from almenara.ledger import (
@@ -92,7 +92,7 @@ class EmbeddedQueue:
 
     def take_slot(self, channel: ChannelRoute) -> bool:
         """Take a slot that is free now; none while draining, none before an older delivery."""
-        if self._draining or channel.name in self._backlog:
+        if self._draining or not channel.enabled or channel.name in self._backlog:
             return False
         return self._slots.take(channel)
 
@@ -158,6 +158,9 @@ class EmbeddedQueue:
                 attempted.lingering.add_done_callback(lambda _: self.return_slot(channel))
         if attempted.result is not None:
             await self._dispatcher.record(attempted.result)
+            if attempted.result.status is Status.PENDING:
+                # It may be due before the scan would look again.
+                self._wake.set()
 
     async def _scan_forever(self) -> None:
         while not self._draining:

@@ -7,8 +7,8 @@ from pathlib import Path
 from tests.serving import make_settings, served
 
 SOURCE = """
-from typing import Annotated, Any
-from pydantic import BeforeValidator, Field, PlainValidator, SecretStr
+from collections.abc import Callable
+from pydantic import Field, SecretStr
 from almenara import PluginSettings
 
 class Pager:
@@ -27,7 +27,7 @@ class Plain:
 
 class Odd:
     class Settings(PluginSettings):
-        thing: Annotated[complex, PlainValidator(lambda value: complex(value))]
+        made: Callable | None = None
 
     def __init__(self, settings): ...
 
