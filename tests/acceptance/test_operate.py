@@ -206,14 +206,15 @@ async def test_what_was_for_a_channel_that_is_gone_is_not_sent_again(client: Cli
     assert "'careful'" in refused.body["detail"]
 
 
-async def test_a_message_for_a_disabled_channel_alone_cannot_be_routed_later(
+async def test_a_message_for_a_disabled_channel_waits_until_it_is_enabled(
     client: Client,
 ) -> None:
     await client.call("PATCH", "/v1/channels/told", {"enabled": False})
     message = await tell(client, "fine")
-    assert message["status"] == "no_route"
-    refused = await client.post(f"/v1/messages/{message['id']}/resend")
-    assert (refused.status, refused.body["code"]) == (409, "no_route")
+    assert message["status"] == "queued"
+    assert message["deliveries"][0]["status"] == "pending"
+    await client.call("PATCH", "/v1/channels/told", {"enabled": True})
+    assert (await client.final(message["id"]))["status"] == "sent"
 
 
 async def test_a_channel_is_tested_and_its_attempt_shown(client: Client) -> None:
