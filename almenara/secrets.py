@@ -117,7 +117,7 @@ def _read_or_make(path: Path) -> str:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        return path.read_text(encoding="ascii").strip()
+        return path.read_text(encoding="ascii", errors="replace").strip()
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(key + "\n")
         file.flush()

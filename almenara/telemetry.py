@@ -34,7 +34,6 @@ def configure(
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _cut_values,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -42,14 +41,22 @@ def configure(
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    last: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=human and sys.stderr.isatty())]
+    # A plain traceback: the usual one of structlog shows the values of variables, secrets included.
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
         if human
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        else structlog.processors.JSONRenderer()
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            _cut_values,
+            renderer,
+        ],
     )
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
@@ -62,8 +69,10 @@ def configure(
 
 
 def _cut_values(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Cut overlong values, so that one event never floods the log."""
+    """Cut the middle out of overlong values, so that one event never floods the log."""
+    half = _LONGEST_VALUE // 2
     for key, value in event.items():
         if isinstance(value, str) and len(value) > _LONGEST_VALUE:
-            event[key] = value[:_LONGEST_VALUE] + "…"
+            # A traceback says what happened at its end.
+            event[key] = f"{value[:half]}…{value[-half:]}"
     return event

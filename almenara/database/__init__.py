@@ -11,12 +11,13 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.context import TortoiseContext
 
+from almenara.database.postgres_url import read_postgres_url
 from almenara.database.transaction import Dialect, Row, Transaction, read_id, read_timestamp
 from almenara.errors import ConfigurationError
 from almenara.settings import Settings
@@ -74,11 +75,11 @@ async def open_database(settings: Settings) -> Database:
     """Connect to the database of the settings; it may be empty.
 
     Raises:
-        ConfigurationError: it cannot be reached, or this SQLite is too old.
+        ConfigurationError: it cannot be reached, its URL is wrong, or this SQLite is too old.
     """
     if settings.uses_sqlite:
         _check_sqlite_version()
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        _make_directory(settings.data_dir)
     context = TortoiseContext()
     with context:
         # The fallback lets tasks that did not inherit this context (requests') see the models.
@@ -146,13 +147,7 @@ def _sqlite_connections(settings: Settings) -> dict[str, Any]:
 
 def _postgres_connections(settings: Settings) -> dict[str, Any]:
     assert settings.database_url is not None  # noqa: S101 - the caller asked uses_sqlite
-    url = urlsplit(settings.database_url.get_secret_value())
-    credentials: dict[str, Any] = {
-        "host": url.hostname or "localhost",
-        "port": url.port or 5432,
-        "user": unquote(url.username or ""),
-        "password": unquote(url.password) if url.password else None,
-        "database": url.path.lstrip("/") or None,
+    credentials = read_postgres_url(settings.database_url.get_secret_value()) | {
         "timeout": 5,
         "command_timeout": 30,
         "application_name": "almenara",
@@ -180,6 +175,15 @@ def _check_sqlite_version() -> None:
             f"Python's SQLite is {sqlite3.sqlite_version}; Almenara needs {oldest} or newer. "
             "Use a newer Python, or PostgreSQL (ALMENARA_DATABASE_URL)."
         )
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The directory {path} cannot be used: {error.strerror}. Check ALMENARA_DATA_DIR."
+        ) from error
 
 
 def _unreachable(settings: Settings, error: Exception) -> str:

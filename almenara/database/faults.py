@@ -44,6 +44,12 @@ _UNAVAILABLE = (
     asyncpg.OperatorInterventionError,
     asyncpg.InterfaceError,
     asyncpg.InternalServerError,
+    # A connection that the server just ended, before asyncpg took notice.
+    asyncpg.InternalClientError,
+    asyncpg.PostgresSystemError,
+    # The server ended a transaction that a frozen process had open, or became a replica.
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,
 )
 
 

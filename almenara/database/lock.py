@@ -25,13 +25,18 @@ class FileLock:
         """Take the lock.
 
         Raises:
-            ConfigurationError: another process has it; says which.
+            ConfigurationError: another process has it; says which. Or there can be none here.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigurationError(self._unusable(error)) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        except BlockingIOError as error:
             holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "unknown"
             os.close(descriptor)
             raise ConfigurationError(
@@ -39,8 +44,9 @@ class FileLock:
                 f"{self._path}). Stop it first, choose another ALMENARA_DATA_DIR, or use "
                 "PostgreSQL (ALMENARA_DATABASE_URL) for several processes."
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        except OSError as error:
+            os.close(descriptor)
+            raise ConfigurationError(self._unusable(error)) from error
         self._descriptor = descriptor
 
     def release(self) -> None:
@@ -48,3 +54,9 @@ class FileLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def _unusable(self, error: OSError) -> str:
+        return (
+            f"The lock file {self._path} cannot be used: {error.strerror}. "
+            "Check ALMENARA_DATA_DIR; it must be on a local disk."
+        )

@@ -32,7 +32,7 @@ class Transaction:
         self.dialect = dialect
 
     async def execute(self, sql: str, *values: object) -> int:
-        """Run one statement and return the number of rows it changed."""
+        """Run one statement and return the number of rows that an UPDATE or DELETE changed."""
         count, _ = await self.client.execute_query(self._words(sql), self._values(values))
         return count
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
@@ -55,13 +56,38 @@ async def claim_due(
     return claims
 
 
-async def settle(transaction: Transaction, results: Sequence[Result]) -> set[UUID]:
-    """Move deliveries by the results of their attempts; return the tokens' true holders.
+async def settle(transaction: Transaction, results: Sequence[Result]) -> list[bool]:
+    """Move deliveries by the results of their attempts; tell for each whether its claim still held.
 
     A result whose claim is no longer held moves nothing. Where somebody asked for cancellation
     meanwhile, a delivery that would come back is cancelled instead; success wins.
     """
-    await lock_messages(transaction, {result.claim.message_id for result in results})
+    message_ids = {result.claim.message_id for result in results}
+    await lock_messages(transaction, message_ids)
+    held = [False] * len(results)
+    for turn in _turns(results):
+        moved = await _move(transaction, [results[index] for index in turn])
+        for index in turn:
+            held[index] = results[index].claim.delivery_id in moved
+    await refresh_messages(transaction, message_ids)
+    return held
+
+
+def _turns(results: Sequence[Result]) -> list[list[int]]:
+    """Part results so that no delivery is in a part twice: a late one beside the right one."""
+    turns: list[list[int]] = []
+    counts: Counter[UUID] = Counter()
+    for index, result in enumerate(results):
+        turn = counts[result.claim.delivery_id]
+        counts[result.claim.delivery_id] += 1
+        if turn == len(turns):
+            turns.append([])
+        turns[turn].append(index)
+    return turns
+
+
+async def _move(transaction: Transaction, results: Sequence[Result]) -> set[UUID]:
+    """Move the deliveries whose claims are held, and return their ids."""
     source, values = transaction.rows(
         {
             "id": "uuid",
@@ -110,7 +136,6 @@ async def settle(transaction: Transaction, results: Sequence[Result]) -> set[UUI
         """,
         *values,
     )
-    await refresh_messages(transaction, {result.claim.message_id for result in results})
     return {read_id(row["id"]) for row in rows}
 
 

@@ -18,7 +18,8 @@ async def refresh_messages(transaction: Transaction, message_ids: Iterable[UUID]
     rows = await transaction.fetch(
         f"""
         SELECT message.id AS id, message.send_at AS send_at, delivery.status AS status,
-            MAX(delivery.attempt_number) AS attempts
+            MAX(CASE WHEN delivery.resend_of IS NULL THEN delivery.attempt_number ELSE 1 END)
+                AS attempts
         FROM message
         JOIN delivery ON delivery.message_id = message.id
         LEFT JOIN delivery newer ON newer.resend_of = delivery.id

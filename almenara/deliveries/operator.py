@@ -82,21 +82,30 @@ async def release(transaction: Transaction, delivery_id: UUID, *, now: datetime)
 
 
 async def give_back(transaction: Transaction, claims: Sequence[Claim]) -> None:
-    """Undo claims whose attempt was never begun: pending again, the attempt's number given back."""
+    """Undo claims whose attempt was never begun: pending again, the attempt's number given back.
+
+    What somebody asked to cancel meanwhile is cancelled, as of the moment it was claimed.
+    """
+    message_ids = {claim.message_id for claim in claims}
+    await lock_messages(transaction, message_ids)
     source, values = transaction.rows(
         {"id": "uuid", "token": "uuid"},
         [(claim.delivery_id, claim.token) for claim in claims],
     )
     await transaction.execute(
         f"""
-        UPDATE delivery SET status = 'pending', attempt_number = attempt_number - 1, token = NULL,
-            started_at = NULL, lease_until = NULL
+        UPDATE delivery SET
+            status = CASE WHEN cancel_reason IS NULL THEN 'pending' ELSE 'cancelled' END,
+            reason = cancel_reason,
+            finished_at = CASE WHEN cancel_reason IS NOT NULL THEN started_at END,
+            attempt_number = attempt_number - 1, token = NULL, started_at = NULL,
+            lease_until = NULL, cancel_reason = NULL
         FROM {source}
         WHERE delivery.id = v.id AND delivery.token = v.token AND delivery.status = 'sending'
         """,
         *values,
     )
-    await refresh_messages(transaction, {claim.message_id for claim in claims})
+    await refresh_messages(transaction, message_ids)
 
 
 async def _lock_messages_of(transaction: Transaction, by: str, value: UUID | str) -> None:

@@ -183,14 +183,16 @@ class Ledger:
             self._refuse(batch, error, fault)
 
     def _refuse(self, batch: list[_Entry], error: Exception, fault: Fault | None) -> None:
-        if fault in {Fault.UNAVAILABLE, Fault.COLLISION}:
+        unavailable = fault in {Fault.UNAVAILABLE, Fault.COLLISION}
+        if unavailable:
             log.warning("database_unavailable", error=str(error)[:200], refused_count=len(batch))
         for entry in batch:
             if entry.future.done():
                 continue
-            if fault in {Fault.UNAVAILABLE, Fault.COLLISION}:
+            refusal = error
+            if unavailable:
                 refusal = UnavailableError("The database cannot write just now; send it again.")
                 refusal.__cause__ = error
-                entry.future.set_exception(refusal)
-            else:
-                entry.future.set_exception(error)
+            entry.future.set_exception(refusal)
+            # Looked at once, so that asyncio does not complain where the waiter went away.
+            entry.future.exception()

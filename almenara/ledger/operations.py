@@ -35,7 +35,10 @@ class RescueRequest:
 
 async def accept_messages(transaction: Transaction, plans: Sequence[Plan]) -> Sequence[bool]:
     """Insert messages with their deliveries; false for a plan made from an older configuration."""
-    [row] = await transaction.fetch("SELECT revision FROM configuration WHERE id = 1")
+    # Shared: another process that changes the configuration waits until these are committed, and
+    # so sees the deliveries of a channel that it deletes.
+    share = "FOR SHARE" if transaction.dialect == "postgres" else ""
+    [row] = await transaction.fetch(f"SELECT revision FROM configuration WHERE id = 1 {share}")
     fresh = [plan for plan in plans if plan.revision == row["revision"]]
     await insert_messages(transaction, fresh)
     return [plan.revision == row["revision"] for plan in plans]
@@ -76,8 +79,7 @@ async def claim(
 
 async def record_results(transaction: Transaction, results: Sequence[Result]) -> Sequence[bool]:
     """Record attempts and move their deliveries; false for a late result, which moved nothing."""
-    held = await settle(transaction, results)
-    on_time = [result.claim.delivery_id in held for result in results]
+    on_time = await settle(transaction, results)
     await _insert_attempts(transaction, results, on_time)
     return on_time
 

@@ -52,7 +52,7 @@ class Migration(migrations.Migration):
         ops.CreateModel(
             name="Configuration",
             fields=[
-                ("id", fields.SmallIntField(primary_key=True)),
+                ("id", fields.SmallIntField(primary_key=True, generated=False)),
                 ("revision", fields.BigIntField()),
             ],
             options={"table": "configuration"},

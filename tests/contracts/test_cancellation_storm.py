@@ -6,10 +6,11 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from tortoise.backends.sqlite.client import SqliteClient as TortoiseSqliteClient
+from tortoise.context import TortoiseContext
 
 from almenara.database import Database, open_database
 from almenara.settings import Settings
@@ -19,6 +20,9 @@ CANCELLATIONS = 3_000
 CROWD = 10
 #: A query must answer within so many seconds, or the database is taken for stuck.
 PATIENCE_SECONDS = 3
+
+#: The size of the pool that writes on PostgreSQL.
+POSTGRES_WRITERS = 4
 
 PHASES = ("entering", "inside", "leaving")
 
@@ -64,7 +68,8 @@ async def cancelled_at_random(
     task = asyncio.create_task(writer.write())
     # Some wait for the phase, so that each is hit often; the others are hit anywhere.
     if chance.random() < 0.7:
-        await writer.reached[chance.choice(PHASES)].wait()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await writer.reached[chance.choice(PHASES)].wait()
     if chance.random() < 0.3:
         await asyncio.sleep(chance.random() / 500)
     for _ in range(chance.randrange(4)):
@@ -73,7 +78,8 @@ async def cancelled_at_random(
     if chance.random() < 0.3:
         await asyncio.sleep(0)
         task.cancel()
-    await asyncio.wait([task])
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await asyncio.wait([task])
     if not task.cancelled() and task.exception() is not None:
         raise AssertionError("a cancelled writer failed otherwise") from task.exception()
     return writer.phase, writer.written
@@ -105,6 +111,39 @@ async def test_the_database_answers_after_a_storm_of_cancellations(database: Dat
     assert set(written) <= {row["number"] for row in halves}, "a committed transaction is lost"
     [row] = await database.fetch("SELECT COUNT(*) AS number FROM storm WHERE number = -1")
     assert row["number"] == 1
+    await every_connection_can_be_had(database)
+
+
+async def every_connection_can_be_had(database: Database) -> None:
+    """Open as many transactions at once as there are connections for, and end them."""
+    connections = POSTGRES_WRITERS if database.dialect == "postgres" else 1
+    async with asyncio.timeout(PATIENCE_SECONDS), AsyncExitStack() as stack:
+        for _ in range(connections):
+            transaction = await stack.enter_async_context(database.transaction())
+            assert await transaction.fetch("SELECT 1 AS one") == [{"one": 1}]
+
+
+async def test_reading_goes_on_after_a_storm_of_cancelled_readers(database: Database) -> None:
+    chance = random.Random(2027)
+    ends: Counter[bool] = Counter()
+
+    async def one_of_the_crowd() -> None:
+        for _ in range(CANCELLATIONS // CROWD // 3):
+            task = asyncio.create_task(database.fetch("SELECT COUNT(*) AS rows FROM storm"))
+            for _ in range(chance.randrange(12)):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            ends[task.cancelled()] += 1
+
+    async with asyncio.timeout(10 * PATIENCE_SECONDS):
+        await asyncio.gather(*(one_of_the_crowd() for _ in range(CROWD)))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        answers = await asyncio.gather(
+            *(database.fetch("SELECT COUNT(*) AS rows FROM storm") for _ in range(CROWD))
+        )
+    assert answers == [[{"rows": 0}]] * CROWD
+    assert ends[True] > CANCELLATIONS / 6, ends
 
 
 async def test_what_waited_behind_a_cancelled_writer_is_written(database: Database) -> None:
@@ -124,17 +163,25 @@ async def test_what_waited_behind_a_cancelled_writer_is_written(database: Databa
 
 async def test_tortoises_own_client_keeps_its_lock_for_ever(tmp_path: Path) -> None:
     """The fault that our engines cure; when this fails, they may have become needless."""
-    client = TortoiseSqliteClient(str(tmp_path / "twin.sqlite3"), connection_name="twin")
-    await client.execute_query("SELECT 1")
+    credentials = {"file_path": str(tmp_path / "twin.sqlite3")}
+    context = TortoiseContext()
+    with context:
+        context.connections._init_config(
+            {"twin": {"engine": "tortoise.backends.sqlite", "credentials": credentials}}
+        )
+        client = context.connections.get("twin")
+        await client.execute_query("SELECT 1")
 
-    async def enter() -> None:
-        async with client._in_transaction():
-            raise AssertionError("it was to be cancelled while it entered")
+        async def enter() -> None:
+            async with client._in_transaction():
+                raise AssertionError("it was to be cancelled while it entered")
 
-    task = asyncio.create_task(enter())
-    while not client._lock.locked():
+        task = asyncio.create_task(enter())
         await asyncio.sleep(0)
-    task.cancel()
-    await asyncio.wait([task])
-    assert client._lock.locked()
-    await client.close()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2), client._in_transaction():
+                pass
+        await context.close_connections()
