@@ -74,10 +74,7 @@ async def _database(database: Database, settings: Settings, plugins: Plugins) ->
     except ConfigurationError as error:
         return [*findings, Finding("secret key", "error", error.message)]
     table = await Routing(database).refresh()
-    findings += [
-        await asyncio.to_thread(_channel, channel, plugins, vault)
-        for channel in table.channels.values()
-    ]
+    findings += [await _channel(channel, plugins, vault) for channel in table.channels.values()]
     nowhere = "It has no enabled channel: its messages are stored, and sent nowhere."
     findings += [
         Finding(f"topic {topic.name}", "warning", nowhere)
@@ -87,8 +84,14 @@ async def _database(database: Database, settings: Settings, plugins: Plugins) ->
     return findings
 
 
-def _channel(channel: ChannelRoute, plugins: Plugins, vault: Vault) -> Finding:
-    """Build the channel's plugin as an attempt would."""
+async def _channel(channel: ChannelRoute, plugins: Plugins, vault: Vault) -> Finding:
+    """Build the channel's plugin as an attempt would: in a thread, or where the loop runs."""
+    finding = await asyncio.to_thread(_build, channel, plugins, vault)
+    # A constructor that opens a session wants the loop, and here it may hold it up.
+    return _build(channel, plugins, vault) if finding.level == "error" else finding
+
+
+def _build(channel: ChannelRoute, plugins: Plugins, vault: Vault) -> Finding:
     subject = f"channel {channel.name}"
     try:
         values = vault.open(channel.settings, place=channel.id)

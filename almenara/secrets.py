@@ -111,18 +111,33 @@ def open_vault(settings: Settings) -> Vault:
 
 
 def _read_or_make(path: Path) -> str:
-    """Read the key file; make it, readable by its owner alone, if there is none."""
+    """Read the key file; make it, readable by its owner alone, if there is none.
+
+    Killed at any moment, or on a full disk, it is there whole or not at all. The caller holds the
+    data directory's lock, so nobody else makes one at the same time.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    key = base64.b64encode(os.urandom(_KEY_BYTES)).decode()
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text(encoding="ascii", errors="replace").strip()
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+    if not path.exists():
+        _write(path, base64.b64encode(os.urandom(_KEY_BYTES)).decode())
+    return path.read_text(encoding="ascii", errors="replace").strip()
+
+
+def _write(path: Path, key: str) -> None:
+    draft = path.with_name(path.name + ".new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(
+        os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii"
+    ) as file:
         file.write(key + "\n")
         file.flush()
         os.fsync(file.fileno())
-    return key
+    draft.rename(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        # The key must outlive a power cut if anything sealed with it does.
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def _decode(text: str, where: str) -> bytes:

@@ -80,6 +80,7 @@ async def open_database(settings: Settings) -> Database:
     if settings.uses_sqlite:
         _check_sqlite_version()
         _make_directory(settings.data_dir)
+        _check_file(settings)
     context = TortoiseContext()
     with context:
         # The fallback lets tasks that did not inherit this context (requests') see the models.
@@ -184,6 +185,14 @@ def _make_directory(path: Path) -> None:
         raise ConfigurationError(
             f"The directory {path} cannot be used: {error.strerror}. Check ALMENARA_DATA_DIR."
         ) from error
+
+
+def _check_file(settings: Settings) -> None:
+    """Find out whether the file can be opened before aiosqlite, whose failure outlives the loop."""
+    try:
+        sqlite3.connect(settings.database_file).close()
+    except sqlite3.Error as error:
+        raise ConfigurationError(_unreachable(settings, error)) from error
 
 
 def _unreachable(settings: Settings, error: Exception) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -135,6 +137,24 @@ def test_a_key_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (settings.data_dir / "secret.key").mkdir(parents=True)
     with pytest.raises(ConfigurationError, match=r"secret\.key cannot be read: Is a directory"):
         open_vault(settings)
+
+
+def test_a_key_file_that_was_begun_on_a_full_disk_is_made_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_settings(tmp_path)
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        for _ in range(2):
+            with pytest.raises(ConfigurationError, match="No space left"):
+                open_vault(settings)
+    closed = sealed(vault=open_vault(settings))
+    assert open_vault(settings).open(closed, place="channel-1")["password"] == SECRET
+    assert [file.name for file in settings.data_dir.iterdir()] == ["secret.key"]
 
 
 def test_on_postgresql_the_key_must_be_given() -> None:
