@@ -179,7 +179,8 @@ async def test_a_deadlock_is_tried_again_and_nobody_hears_of_it(
     await asyncio.sleep(0.05)
     assert await ledger.write(crossing, 7) == 7
     await other
-    assert crossing.tries == 2
+    # Now and then the second try is quicker than the other one that waits, and collides again.
+    assert crossing.tries >= 2
     rows = await database.fetch("SELECT number FROM crossing")
     assert [row["number"] for row in rows] == [2, 2]
 
