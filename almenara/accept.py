@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import hashlib
+import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from uuid import UUID
 
-from almenara.deliveries import NewMessage, Plan
+from almenara.deliveries import Key, NewMessage, Plan
 from almenara.dispatch import Ready
-from almenara.errors import UnavailableError
-from almenara.ledger import Ledger, accept_messages
+from almenara.errors import FieldError, InFlightError, InvalidInputError, UnavailableError
+from almenara.ledger import Acceptance, Accepted, Ledger, accept_messages
 from almenara.models import new_id
 from almenara.plan import plan_message
 from almenara.queues.base import Queue
@@ -19,6 +23,24 @@ from almenara.routing import Routing, find_route
 
 #: So often a message is planned anew because the configuration moved meanwhile.
 _PLANS_ALLOWED = 5
+
+
+#: Equal keys wait so long for the one before to be stored, in seconds.
+_KEY_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The message that answers a request."""
+
+    message_id: UUID
+    #: What was stored; ``None``: it was a duplicate, and stands since before.
+    plan: Plan | None
+
+    @property
+    def duplicate(self) -> bool:
+        """Whether an equal message came under the same key before."""
+        return self.plan is None
 
 
 class Acceptor:
@@ -32,16 +54,22 @@ class Acceptor:
         self._queue = queue
         self._clock = clock
 
-    async def accept(self, message: NewMessage, *, channel: str | None = None) -> Plan:
+    async def accept(
+        self, message: NewMessage, *, channel: str | None = None, key: str | None = None
+    ) -> Answer:
         """Store a message with its deliveries, and begin what has a free slot.
 
         Args:
             channel: addresses one channel directly; the topic, if any, is only kept.
+            key: the sender's idempotency key: the same key and message are stored once.
 
         Raises:
-            InvalidInputError: there is no such topic or channel.
+            InvalidInputError: there is no such topic or channel, or the key came with another
+                message before.
+            InFlightError: an equal key is still being stored, after five seconds.
             UnavailableError: it was not stored.
         """
+        kept = key and Key(message.sender or "", key, fingerprint(message, channel))
         for _ in range(_PLANS_ALLOWED):
             now = self._clock()
             table = self._routing.table
@@ -54,34 +82,61 @@ class Acceptor:
                 now=now,
                 new_id=new_id,
                 take_slot=self._queue.take_slot,
+                key=kept or None,
             )
-            if await self.commit(plan):
-                return plan
+            accepted = await self._commit(plan)
+            if accepted.acceptance is not Acceptance.STALE:
+                return _answer(plan, accepted)
             await self._routing.refresh()
         raise UnavailableError("The topics and channels are changing all the time; send it again.")
 
-    async def commit(self, plan: Plan) -> bool:
-        """Write a plan, unless the configuration moved on: then false, and nothing written.
-
-        However the waiter ends, each slot that the plan took is used or given back.
-        """
+    async def _commit(self, plan: Plan) -> Accepted:
+        """Write a plan; however the waiter ends, each slot that it took is used or given back."""
         try:
             future = self._ledger.submit(accept_messages, plan)
         except UnavailableError:
-            hand_over(self._queue, plan, committed=False)
+            hand_over(self._queue, plan, stored=False)
             raise
         future.add_done_callback(partial(self._committed, plan))
-        return await asyncio.shield(future)
+        try:
+            async with asyncio.timeout(_KEY_SECONDS if plan.key else None):
+                return await asyncio.shield(future)
+        except TimeoutError as error:
+            raise InFlightError from error
 
-    def _committed(self, plan: Plan, future: asyncio.Future[bool]) -> None:
+    def _committed(self, plan: Plan, future: asyncio.Future[Accepted]) -> None:
         failed = future.cancelled() or future.exception() is not None
-        hand_over(self._queue, plan, committed=not failed and future.result())
+        stored = not failed and future.result().acceptance is Acceptance.STORED
+        hand_over(self._queue, plan, stored=stored)
 
 
-def hand_over(queue: Queue, plan: Plan, *, committed: bool) -> None:
+def fingerprint(message: NewMessage, channel: str | None) -> str:
+    """Return a digest of what a sender wrote: equal for equal messages, whatever their ids."""
+    content = dataclasses.asdict(message)
+    for name in ("id", "created_at", "sender"):
+        del content[name]
+    content["topic"] = message.topic and message.topic.strip().lower()
+    content["channel"] = channel and channel.strip().lower()
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _answer(plan: Plan, accepted: Accepted) -> Answer:
+    if accepted.acceptance is Acceptance.KEY_REUSED:
+        message = (
+            "This Idempotency-Key came with another message before; take a new key for a new "
+            "message."
+        )
+        wrong = FieldError(field="Idempotency-Key", code="key_reused", message=message)
+        raise InvalidInputError(message, errors=[wrong], code="key_reused")
+    duplicate = accepted.acceptance is Acceptance.DUPLICATE
+    return Answer(accepted.message_id, None if duplicate else plan)
+
+
+def hand_over(queue: Queue, plan: Plan, *, stored: bool) -> None:
     """Begin what was born claimed and ring for the rest; or give the slots of a lost plan back."""
     claims = [delivery.claim for delivery in plan.deliveries if delivery.claim]
-    if committed:
+    if stored:
         queue.start_attempts([Ready(claim, plan.message) for claim in claims])
         waiting = [one.channel for one in plan.deliveries if not one.claim]
         if waiting and plan.message.send_at is None:

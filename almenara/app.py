@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from almenara import __version__
 from almenara.accept import Acceptor
-from almenara.api import channels, deliveries, health, messages, topics
+from almenara.api import accepting, channels, deliveries, health, messages, topics
 from almenara.api import plugins as plugin_routes
 from almenara.api.body_limit import BodyLimit
 from almenara.api.dependencies import Parts
@@ -79,7 +79,7 @@ def build(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit, largest=settings.max_body_bytes)
     app.state.settings = settings
     add_error_handlers(app)
-    for module in (messages, deliveries, topics, channels, plugin_routes, health):
+    for module in (accepting, messages, deliveries, topics, channels, plugin_routes, health):
         app.include_router(module.router)
     return app
 

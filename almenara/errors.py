@@ -9,6 +9,7 @@ edges (``api/errors.py``, ``cli/``), never here.
       InvalidInputError          a caller's input is wrong; names each field
       NotFoundError              no such topic, channel, message, delivery
       ConflictError              right in itself, but not in the present state
+        InFlightError
       UnavailableError           cannot be done now; try again
       PluginError                a plugin cannot be found or built
         AmbiguousPluginError
@@ -105,6 +106,13 @@ class UnavailableError(AlmenaraError):
     def __init__(self, message: str | None = None, *, retry_after_seconds: int = 1) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class InFlightError(ConflictError):
+    """An equal request is still being stored; ask again in a moment."""
+
+    code = "in_flight"
+    retry_after_seconds = 1
 
 
 class PluginError(AlmenaraError):

@@ -123,12 +123,33 @@ class Message(Model):
     #: The authenticated sender; ``None`` until tokens are configured.
     sender = fields.CharField(max_length=255, null=True)
     send_at = fields.DatetimeField(null=True)
+    #: Never sent after this moment.
+    expires_at = fields.DatetimeField(null=True)
+    #: A newer message with the same topic and key cancels this one while it waits.
+    collapse_key = fields.CharField(max_length=255, null=True)
     created_at = fields.DatetimeField()
 
     class Meta:
         """Where it is stored."""
 
         table = "message"
+
+
+class IdempotencyKey(Model):
+    """A sender's key for one message; it goes with its message."""
+
+    message_id = fields.UUIDField(primary_key=True, generated=False)
+    #: Empty for a sender without a token.
+    sender = fields.CharField(max_length=255)
+    key = fields.CharField(max_length=255)
+    fingerprint = fields.CharField(max_length=64)
+    created_at = fields.DatetimeField()
+
+    class Meta:
+        """Where it is stored."""
+
+        table = "idempotency_key"
+        unique_together = (("sender", "key"),)
 
 
 class Delivery(Model):
@@ -146,6 +167,8 @@ class Delivery(Model):
     reason = fields.CharField(max_length=32, null=True)
     priority = fields.SmallIntField()
     due_at = fields.DatetimeField()
+    #: Its message's, kept here for the scan.
+    expires_at = fields.DatetimeField(null=True)
     #: How many attempts were begun.
     attempt_number = fields.IntField()
     #: How many steps of the retry schedule are used up.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from almenara.database import Database, Row, Transaction, read_id
+from almenara.database import Database, Row, Transaction, read_id, read_timestamp
 from almenara.deliveries import (
     NewDelivery,
     Reason,
@@ -206,6 +206,12 @@ class Operator:
         self, message_id: object, channel: ChannelRoute, row: Row, *, position: int | None = None
     ) -> NewDelivery:
         now = self._clock()
+        expires_at = _expiry(row)
+        if expires_at is not None and expires_at <= now:
+            raise ConflictError(
+                f"The message was not to be sent after {expires_at.isoformat()}; send a new one.",
+                code="message_expired",
+            )
         return plan_delivery(
             read_id(message_id),
             channel,
@@ -216,6 +222,7 @@ class Operator:
             new_id=new_id,
             take_slot=no_slot,
             resend_of=read_id(row["id"]) if position is None else None,
+            expires_at=expires_at,
         )
 
     async def _insert(
@@ -233,6 +240,11 @@ def _still_no_route(name: str | None, topic: TopicRoute | None) -> str:
     if topic is None:
         return f"The topic {name!r} is gone; send a new message."
     return f"The topic {name!r} still has no enabled channel."
+
+
+def _expiry(row: Row) -> datetime | None:
+    """Return when a message or delivery expires."""
+    return None if row["expires_at"] is None else read_timestamp(row["expires_at"])
 
 
 async def _message(transaction: Transaction, message_id: UUID) -> Row:

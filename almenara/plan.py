@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from almenara.deliveries import LEASE, Claim, NewDelivery, NewMessage, Plan, roll_up
+from almenara.deliveries import LEASE, Claim, Key, NewDelivery, NewMessage, Plan, roll_up
 from almenara.routing import ChannelRoute
 
 #: Asks for a free send slot of a channel; true: it is taken for a delivery.
@@ -21,6 +21,7 @@ def plan_message(
     now: datetime,
     new_id: Callable[[], UUID],
     take_slot: TakeSlot,
+    key: Key | None = None,
 ) -> Plan:
     """Plan one delivery for each channel.
 
@@ -38,13 +39,14 @@ def plan_message(
             now=now,
             new_id=new_id,
             take_slot=take_slot,
+            expires_at=message.expires_at,
         )
         for position, channel in enumerate(channels)
     )
     status = roll_up(
         (delivery.status for delivery in deliveries), scheduled=message.send_at is not None
     )
-    return Plan(message=message, status=status, deliveries=deliveries, revision=revision)
+    return Plan(message=message, status=status, deliveries=deliveries, revision=revision, key=key)
 
 
 def plan_delivery(
@@ -58,6 +60,7 @@ def plan_delivery(
     new_id: Callable[[], UUID],
     take_slot: TakeSlot,
     resend_of: UUID | None = None,
+    expires_at: datetime | None = None,
 ) -> NewDelivery:
     """Plan the delivery of one message through one channel."""
     delivery_id = new_id()
@@ -83,6 +86,7 @@ def plan_delivery(
         created_at=now,
         claim=claim,
         resend_of=resend_of,
+        expires_at=expires_at,
     )
 
 

@@ -26,7 +26,8 @@ class Settings(BaseModel):
 
     database_url: SecretStr | None = Field(
         default=None,
-        description="PostgreSQL as `postgres://user:password@host:port/name`. "
+        description="PostgreSQL as `postgres://user:password@host:port/name`, with `?sslmode=` "
+        "where the server asks for it. "
         "Absent: SQLite in the data directory.",
     )
     data_dir: Path = Field(

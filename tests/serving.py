@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,7 +46,7 @@ class Answer:
     """What the server answered."""
 
     status: int
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     text: str
 
     @property
@@ -76,7 +76,7 @@ class Client:
         if body is not None:
             kwargs["json"] = body
         async with self._session.request(method, self.url + path, **kwargs) as response:
-            return Answer(response.status, dict(response.headers), await response.text())
+            return Answer(response.status, response.headers, await response.text())
 
     async def get(self, path: str, **kwargs: Any) -> Answer:
         """Read."""

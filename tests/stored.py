@@ -10,7 +10,7 @@ from uuid import UUID
 
 from almenara.database import Database, Row, Transaction, open_database
 from almenara.deliveries import Claim, NewMessage, Outcome, Plan, Reason, Result, Status
-from almenara.ledger import insert_messages
+from almenara.ledger import Acceptance, Accepted, Ledger, accept_messages, insert_messages
 from almenara.migrations import migrate
 from almenara.models import new_id
 from almenara.plan import plan_message
@@ -194,3 +194,9 @@ def ids(rows: Sequence[Row]) -> list[str]:
 
 def _true(transaction: Transaction) -> str:
     return "TRUE" if transaction.dialect == "postgres" else "1"
+
+
+async def is_stored(ledger: Ledger, plan: Plan) -> bool:
+    """Write a plan through a ledger, and tell whether its message was stored."""
+    accepted = await ledger.write(accept_messages, plan)
+    return accepted == Accepted(Acceptance.STORED, plan.message.id)

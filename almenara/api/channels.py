@@ -185,17 +185,17 @@ async def test_channel(name: Name, parts: PartsNeeded) -> MessageStory:
         description=f"A test of the channel {channel.name}, sent by Almenara.",
         tags=["test"],
     )
-    plan = await parts.acceptor.accept(message, channel=channel.name)
+    answer = await parts.acceptor.accept(message, channel=channel.name)
     looks = int((channel.timeout_seconds + 2) / _LOOK_EVERY)
     for _ in range(looks):
-        story = await parts.log.story(plan.message.id)
+        story = await parts.log.story(answer.message_id)
         waiting = (Status.PENDING, Status.SENDING)
         if any(story.attempts.values()) or not any(
             one.status in waiting for one in story.deliveries
         ):
             break
         await asyncio.sleep(_LOOK_EVERY)
-    return story_out(await parts.log.story(plan.message.id))
+    return story_out(await parts.log.story(answer.message_id))
 
 
 def channel_out(channel: Channel, warnings: Sequence[str] = ()) -> ChannelOut:

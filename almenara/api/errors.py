@@ -133,15 +133,11 @@ def add_error_handlers(app: FastAPI) -> None:
 async def _own(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, AlmenaraError)  # noqa: S101 - registered for this class
     content = describe_error(error)
-    headers = (
-        {"Retry-After": str(error.retry_after_seconds)}
-        if isinstance(error, UnavailableError)
-        else None
-    )
+    retry_after = getattr(error, "retry_after_seconds", None)
     return JSONResponse(
         content,
         status_code=content["status"],
-        headers=headers,
+        headers=None if retry_after is None else {"Retry-After": str(retry_after)},
         media_type="application/problem+json",
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, model_validator
 
@@ -12,6 +12,9 @@ from almenara.api.dependencies import NAME_PATTERN, StrictModel, refusal
 from almenara.deliveries import NewMessage
 from almenara.models import new_id
 from almenara.plugin import Format
+
+#: An idempotency key: printable ASCII.
+KEY_PATTERN = r"^[\x20-\x7e]+$"
 
 #: A message may be scheduled so far ahead.
 FURTHEST = timedelta(days=366)
@@ -37,7 +40,7 @@ def _ahead(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
-SendAt = Annotated[
+Moment = Annotated[
     AwareDatetime, BeforeValidator(_written_out), Field(strict=False), AfterValidator(_ahead)
 ]
 
@@ -68,9 +71,25 @@ class MessageBody(StrictModel):
         default=None, description="Your own reference; the log can be searched for it."
     )
     metadata: dict[str, Any] = Field(default_factory=dict, description="Yours; only kept.")
-    send_at: SendAt | None = Field(
+    send_at: Moment | None = Field(
         default=None, description="Not before this time, which has its zone; up to a year ahead."
     )
+
+    expires_at: Moment | None = Field(
+        default=None, description="Never sent after this time; later than `send_at`."
+    )
+    collapse_key: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
+        default=None,
+        description="A newer message with the same topic and key cancels this one while it waits.",
+    )
+
+    @model_validator(mode="after")
+    def _check_expiry(self) -> Self:
+        if self.expires_at and self.send_at and self.expires_at <= self.send_at:
+            raise refusal(
+                "expires_at", code="not_after_send_at", message="Write a time after send_at."
+            )
+        return self
 
     def content(self, topic: str | None) -> NewMessage:
         """Return the message as accepting takes it."""
@@ -78,7 +97,7 @@ class MessageBody(StrictModel):
             id=new_id(),
             topic=topic,
             created_at=datetime.now(UTC),
-            **self.model_dump(exclude={"topic", "channel"}),
+            **self.model_dump(exclude={"topic", "channel", "idempotency_key"}),
         )
 
 
@@ -103,6 +122,14 @@ class MessageIn(MessageBody):
             message = f"Write a topic's name, in any case: {NAME_PATTERN}."
             raise refusal("topic", code="string_pattern_mismatch", message=message)
         return self
+
+
+class BatchItemIn(MessageIn):
+    """A message of a batch, which may bring a key of its own."""
+
+    idempotency_key: Annotated[str, Field(max_length=255, pattern=KEY_PATTERN)] | None = Field(
+        default=None, description="As the header `Idempotency-Key` of a single message."
+    )
 
 
 class BatchIn(StrictModel):

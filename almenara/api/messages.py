@@ -1,34 +1,28 @@
-"""Messages: hand one in, look at them, cancel, resend."""
+"""Messages: look at them, cancel, resend."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ValidationError
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
 
-from almenara.api.body import BatchRoute, StrictRoute, UnreadableBodyError, check_value
+from almenara.api.body import StrictRoute
 from almenara.api.deliveries import DeliveryOut, delivery_out
 from almenara.api.dependencies import (
     Cursor,
     Limit,
     MessageId,
     Moment,
-    Name,
-    Parts,
     PartsNeeded,
     Text,
     Word,
 )
-from almenara.api.errors import describe_error, field_errors, first_sentence, problem_content
-from almenara.api.message_bodies import BatchIn, MessageBody, MessageIn
-from almenara.api.problems import BODY, problems
-from almenara.deliveries import MessageStatus, Plan
-from almenara.errors import AlmenaraError, InvalidInputError
+from almenara.api.problems import problems
+from almenara.deliveries import MessageStatus
 from almenara.log import Filters, Story
 from almenara.models import Message
 from almenara.plugin import Format
@@ -36,41 +30,6 @@ from almenara.plugin import Format
 router = APIRouter(
     prefix="/v1", tags=["messages"], route_class=StrictRoute, responses=problems(422, 503)
 )
-
-
-class AcceptedDelivery(BaseModel):
-    """A delivery that a message was given."""
-
-    id: UUID
-    channel: str
-    status: str
-
-
-class AcceptedOut(BaseModel):
-    """A message that is stored, and will be attempted."""
-
-    id: UUID
-    status: MessageStatus
-    topic: str | None
-    reference: str | None
-    #: Always false until idempotency keys come.
-    duplicate: bool = False
-    deliveries: list[AcceptedDelivery]
-    created_at: datetime
-
-
-class BatchItem(BaseModel):
-    """The answer to one message of a batch."""
-
-    status: int
-    message: AcceptedOut | None = None
-    problem: dict[str, Any] | None = None
-
-
-class BatchOut(BaseModel):
-    """The answers to a batch, in its order."""
-
-    data: list[BatchItem]
 
 
 class MessageOut(BaseModel):
@@ -89,6 +48,8 @@ class MessageOut(BaseModel):
     reference: str | None
     metadata: dict[str, Any]
     send_at: datetime | None
+    expires_at: datetime | None
+    collapse_key: str | None
     created_at: datetime
 
 
@@ -103,40 +64,6 @@ class MessagePage(BaseModel):
 
     data: list[MessageOut]
     next_cursor: str | None
-
-
-@router.post("/messages", status_code=202, responses=problems(*BODY))
-async def accept_message(body: MessageIn, parts: PartsNeeded, response: Response) -> AcceptedOut:
-    """Accept a message: 202 means that it is committed, synced to disk, and will be attempted."""
-    plan = await parts.acceptor.accept(body.content(body.topic), channel=body.channel)
-    response.headers["Location"] = f"/v1/messages/{plan.message.id}"
-    return accepted_out(plan)
-
-
-async def accept_batch(body: BatchIn, parts: PartsNeeded) -> BatchOut:
-    """Accept up to a hundred messages; each is accepted or refused on its own, in order."""
-    # At once, so that they share a commit.
-    items = [_accept_item(item, parts) for item in body.messages]
-    return BatchOut(data=await asyncio.gather(*items))
-
-
-router.add_api_route(
-    "/messages/batch",
-    accept_batch,
-    methods=["POST"],
-    responses=problems(*BODY),
-    route_class_override=BatchRoute,
-)
-
-
-@router.post("/topics/{name}/messages", status_code=202, responses=problems(*BODY))
-async def accept_on_topic(
-    name: Name, body: MessageBody, parts: PartsNeeded, response: Response
-) -> AcceptedOut:
-    """Accept a message whose topic stands in the path, for webhooks."""
-    plan = await parts.acceptor.accept(body.content(name))
-    response.headers["Location"] = f"/v1/messages/{plan.message.id}"
-    return accepted_out(plan)
 
 
 @router.get("/messages")
@@ -194,45 +121,12 @@ async def resend_message(
     return story_out(await parts.log.story(message_id))
 
 
-def accepted_out(plan: Plan) -> AcceptedOut:
-    """Write the answer to an accepted message."""
-    return AcceptedOut(
-        id=plan.message.id,
-        status=plan.status,
-        topic=plan.message.topic,
-        reference=plan.message.reference,
-        deliveries=[
-            AcceptedDelivery(id=one.id, channel=one.channel, status=one.status)
-            for one in plan.deliveries
-        ],
-        created_at=plan.message.created_at,
-    )
-
-
 def story_out(story: Story) -> MessageStory:
     """Write one message with all that happened to it."""
     deliveries: Sequence[DeliveryOut] = [
         delivery_out(one, story.attempts.get(one.id, ())) for one in story.deliveries
     ]
     return MessageStory(**_fields(story.message), deliveries=list(deliveries))
-
-
-async def _accept_item(item: Any, parts: Parts) -> BatchItem:
-    try:
-        check_value(item)
-        body = MessageIn.model_validate(item)
-        plan = await parts.acceptor.accept(body.content(body.topic), channel=body.channel)
-    except ValidationError as error:
-        errors = field_errors(error.errors(include_input=False, include_url=False))
-        refusal = describe_error(InvalidInputError(first_sentence(errors), errors=errors))
-        return BatchItem(status=refusal["status"], problem=refusal)
-    except UnreadableBodyError as error:
-        refusal = problem_content(error.status_code, error.code, error.detail, error.errors)
-        return BatchItem(status=error.status_code, problem=refusal)
-    except AlmenaraError as error:
-        refusal = describe_error(error)
-        return BatchItem(status=refusal["status"], problem=refusal)
-    return BatchItem(status=202, message=accepted_out(plan))
 
 
 def _fields(message: Message) -> dict[str, Any]:

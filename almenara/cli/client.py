@@ -99,12 +99,24 @@ class Server:
         """Read."""
         return self.call("GET", path, query=query)
 
-    def post(self, path: str, body: Any = None, **query: str | int | bool | None) -> Answer:
+    def post(
+        self,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        **query: str | int | bool | None,
+    ) -> Answer:
         """Write."""
-        return self.call("POST", path, body, query=query)
+        return self.call("POST", path, body, query=query, headers=headers)
 
     def call(
-        self, method: str, path: str, body: Any = None, *, query: Query | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Query | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Make one request and return the answer.
 
@@ -114,14 +126,16 @@ class Server:
             StrangeAnswerError: the answer is not Almenara's.
             RefusedError: it was not done, and why.
         """
-        headers = dict(self._headers)
+        sent_headers = self._headers | dict(headers or {})
         content = None
         if body is not None:
             content = json.dumps(body).encode()
-            headers["Content-Type"] = "application/json"
+            sent_headers["Content-Type"] = "application/json"
         connection = self._connected()
         try:
-            connection.request(method, self._target(path, query), body=content, headers=headers)
+            connection.request(
+                method, self._target(path, query), body=content, headers=sent_headers
+            )
             response = connection.getresponse()
             text = response.read().decode("utf-8", errors="replace")
         except TimeoutError as error:

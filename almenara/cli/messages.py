@@ -63,6 +63,19 @@ def send(
     send_at: Annotated[
         str | None, typer.Option(metavar="TIME", help="Not before then: `30m` or an ISO time.")
     ] = None,
+    expires_at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Never after then: `2h` or an ISO time.")
+    ] = None,
+    collapse_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY", help="A newer message with this key cancels this one while it waits."
+        ),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="An idempotency key: sent twice, it is stored once."),
+    ] = None,
     wait: Annotated[
         bool,
         typer.Option(
@@ -83,6 +96,7 @@ def send(
         addressed, text = None, topic
     else:
         addressed = topic
+    now = datetime.now(UTC)
     body = {
         "topic": addressed,
         "channel": channel,
@@ -94,11 +108,15 @@ def send(
         "data": _read_object(data),
         "to": to,
         "reference": reference,
-        "send_at": read_moment(send_at, "--send-at", now=datetime.now(UTC), towards="future"),
+        "send_at": read_moment(send_at, "--send-at", now=now, towards="future"),
+        "expires_at": read_moment(expires_at, "--expires-at", now=now, towards="future"),
+        "collapse_key": collapse_key,
     }
     server = connect()
     accepted = server.post(
-        "/v1/messages", {name: value for name, value in body.items() if value not in (None, [])}
+        "/v1/messages",
+        {name: value for name, value in body.items() if value not in (None, [])},
+        headers={} if key is None else {"Idempotency-Key": key},
     )
     if wait:
         _show_outcome(_settled(server, accepted.body["id"]), as_json=as_json)
@@ -162,7 +180,7 @@ def release(
 def _act(verb: str, identifier: str, *, delivery: bool, as_json: bool, **query: bool) -> None:
     """Ask the server to change a message or a delivery, and show what became of it."""
     kind = "deliveries" if delivery else "messages"
-    answer = connect().post(path_to(kind, identifier, verb), **query)
+    answer = connect().call("POST", path_to(kind, identifier, verb), query=query)
     if as_json:
         print_json(answer)
     else:

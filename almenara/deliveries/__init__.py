@@ -8,7 +8,8 @@ that the ledger opened.
 from almenara.deliveries.attempts import claim_due, rescue, settle
 from almenara.deliveries.messages import refresh_messages
 from almenara.deliveries.operator import cancel, give_back, insert, release
-from almenara.deliveries.rows import NewDelivery, NewMessage, Plan
+from almenara.deliveries.rows import Key, NewDelivery, NewMessage, Plan
+from almenara.deliveries.staleness import collapse, expire
 from almenara.deliveries.states import (
     DEATHS_ALLOWED,
     FINAL,
@@ -30,6 +31,7 @@ __all__ = [
     "LEASE",
     "TRANSITIONS",
     "Claim",
+    "Key",
     "MessageStatus",
     "NewDelivery",
     "NewMessage",
@@ -41,6 +43,8 @@ __all__ = [
     "after_unknown",
     "cancel",
     "claim_due",
+    "collapse",
+    "expire",
     "give_back",
     "insert",
     "refresh_messages",

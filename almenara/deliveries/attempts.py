@@ -30,6 +30,7 @@ async def claim_due(
             WITH due AS MATERIALIZED (
                 SELECT id FROM delivery
                 WHERE status = 'pending' AND channel = $1 AND due_at <= $2
+                    AND (expires_at IS NULL OR expires_at > $2)
                 ORDER BY priority, due_at LIMIT $3 {skip})
             UPDATE delivery SET status = 'sending', attempt_number = attempt_number + 1,
                 token = $4, started_at = $5, lease_until = $6
@@ -120,12 +121,18 @@ async def _move(transaction: Transaction, results: Sequence[Result]) -> set[UUID
     rows = await transaction.fetch(
         f"""
         UPDATE delivery SET
-            status = CASE WHEN v.status IN ('pending', 'held') AND cancel_reason IS NOT NULL
-                THEN 'cancelled' ELSE v.status END,
-            reason = CASE WHEN v.status IN ('pending', 'held') AND cancel_reason IS NOT NULL
-                THEN cancel_reason ELSE v.reason END,
-            finished_at = CASE WHEN v.status IN ('sent', 'failed') OR cancel_reason IS NOT NULL
-                THEN v.finished_at END,
+            status = CASE
+                WHEN v.status IN ('pending', 'held') AND cancel_reason IS NOT NULL THEN 'cancelled'
+                WHEN v.status = 'pending' AND expires_at <= v.due_at THEN 'failed'
+                ELSE v.status END,
+            reason = CASE
+                WHEN v.status IN ('pending', 'held') AND cancel_reason IS NOT NULL
+                    THEN cancel_reason
+                WHEN v.status = 'pending' AND expires_at <= v.due_at THEN 'expired'
+                ELSE v.reason END,
+            finished_at = CASE
+                WHEN v.status IN ('sent', 'failed') OR cancel_reason IS NOT NULL
+                    OR expires_at <= v.due_at THEN v.finished_at END,
             due_at = COALESCE(v.due_at, delivery.due_at),
             retry_step = v.retry_step, death_count = v.death_count, reference = v.reference,
             token = NULL, lease_until = NULL, cancel_reason = NULL

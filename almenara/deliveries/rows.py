@@ -30,6 +30,8 @@ class NewMessage:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     sender: str | None = None
     send_at: datetime | None = None
+    expires_at: datetime | None = None
+    collapse_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,23 @@ class NewDelivery:
     #: Set for one that is born claimed, because a send slot is free for it now.
     claim: Claim | None = None
     resend_of: UUID | None = None
+    expires_at: datetime | None = None
 
     @property
     def status(self) -> Status:
         """The state in which it is born."""
         return Status.SENDING if self.claim else Status.PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An idempotency key, and what it came with."""
+
+    #: Whose key it is; empty for a sender without a token.
+    sender: str
+    key: str
+    #: A digest of the message, so that another message under the same key is seen.
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +76,4 @@ class Plan:
     deliveries: Sequence[NewDelivery]
     #: The configuration's revision that the plan was made from.
     revision: int
+    key: Key | None = None

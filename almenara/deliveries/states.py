@@ -37,6 +37,10 @@ class Reason(StrEnum):
     PERMANENT = "permanent"
     #: failed: the retry schedule is used up.
     EXHAUSTED = "exhausted"
+    #: failed: its message's time was over before it was sent.
+    EXPIRED = "expired"
+    #: cancelled: a newer message with its topic and collapse key came.
+    COLLAPSED = "collapsed"
     #: cancelled: somebody asked for it.
     OPERATOR = "operator"
     #: cancelled: its channel was deleted.

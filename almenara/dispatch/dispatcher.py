@@ -223,6 +223,8 @@ def _content(row: StoredMessage) -> NewMessage:
         metadata=row.metadata,
         sender=row.sender,
         send_at=row.send_at,
+        expires_at=row.expires_at,
+        collapse_key=row.collapse_key,
     )
 
 

@@ -1,11 +1,13 @@
 """The ledger: the only writer of the log, which groups what waits into one transaction."""
 
 from almenara.ledger.commit import Ledger, Operation
+from almenara.ledger.idempotency import Acceptance, Accepted
 from almenara.ledger.operations import (
     ClaimRequest,
     RescueRequest,
     accept_messages,
     claim,
+    expire_stale,
     insert_messages,
     record_results,
     rescue_orphans,
@@ -13,12 +15,15 @@ from almenara.ledger.operations import (
 )
 
 __all__ = [
+    "Acceptance",
+    "Accepted",
     "ClaimRequest",
     "Ledger",
     "Operation",
     "RescueRequest",
     "accept_messages",
     "claim",
+    "expire_stale",
     "insert_messages",
     "record_results",
     "rescue_orphans",

@@ -12,7 +12,19 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from almenara.database import Transaction
-from almenara.deliveries import Claim, Plan, Result, claim_due, give_back, insert, rescue, settle
+from almenara.deliveries import (
+    Claim,
+    Plan,
+    Result,
+    claim_due,
+    collapse,
+    expire,
+    give_back,
+    insert,
+    rescue,
+    settle,
+)
+from almenara.ledger.idempotency import Acceptance, Accepted, keep_keys
 from almenara.models import new_id
 
 
@@ -33,15 +45,25 @@ class RescueRequest:
     all_of_them: bool = False
 
 
-async def accept_messages(transaction: Transaction, plans: Sequence[Plan]) -> Sequence[bool]:
-    """Insert messages with their deliveries; false for a plan made from an older configuration."""
+async def accept_messages(transaction: Transaction, plans: Sequence[Plan]) -> Sequence[Accepted]:
+    """Insert messages with their deliveries, each idempotency key once.
+
+    Nothing is written for a plan that was made from an older configuration, or whose key stood
+    already.
+    """
     # Shared: another process that changes the configuration waits until these are committed, and
     # so sees the deliveries of a channel that it deletes.
     share = "FOR SHARE" if transaction.dialect == "postgres" else ""
     [row] = await transaction.fetch(f"SELECT revision FROM configuration WHERE id = 1 {share}")
     fresh = [plan for plan in plans if plan.revision == row["revision"]]
-    await insert_messages(transaction, fresh)
-    return [plan.revision == row["revision"] for plan in plans]
+    lost = await keep_keys(transaction, fresh)
+    won = [plan for plan in fresh if plan.message.id not in lost]
+    await insert_messages(transaction, won)
+    await collapse(transaction, won)
+    answers = lost | {one.message.id: Accepted(Acceptance.STORED, one.message.id) for one in won}
+    return [
+        answers.get(plan.message.id, Accepted(Acceptance.STALE, plan.message.id)) for plan in plans
+    ]
 
 
 async def insert_messages(transaction: Transaction, plans: Sequence[Plan]) -> None:
@@ -63,6 +85,8 @@ async def insert_messages(transaction: Transaction, plans: Sequence[Plan]) -> No
             "metadata": "jsonb",
             "sender": "text",
             "send_at": "timestamptz",
+            "expires_at": "timestamptz",
+            "collapse_key": "text",
             "created_at": "timestamptz",
         },
         [_message_row(plan) for plan in plans],
@@ -94,6 +118,12 @@ async def rescue_orphans(
         await _insert_attempts(transaction, results, [True] * len(results))
         answers.append(results)
     return answers
+
+
+async def expire_stale(transaction: Transaction, moments: Sequence[datetime]) -> Sequence[int]:
+    """Fail what waits and whose time is over."""
+    count = await expire(transaction, now=max(moments))
+    return [count] * len(moments)
 
 
 async def return_claims(
@@ -166,5 +196,7 @@ def _message_row(plan: Plan) -> tuple[object, ...]:
         json.dumps(dict(message.metadata)),
         message.sender,
         message.send_at,
+        message.expires_at,
+        message.collapse_key,
         message.created_at,
     )

@@ -21,6 +21,7 @@ from almenara.ledger import (
     Ledger,
     RescueRequest,
     claim,
+    expire_stale,
     rescue_orphans,
     return_claims,
 )
@@ -37,6 +38,10 @@ _RESCUE_EVERY = 5.0
 
 #: At the end of a drain, what was abandoned gets so long to be recorded, in seconds.
 _RECORDING_SECONDS = 5.0
+
+_ANY_EXPIRED = """
+SELECT id FROM delivery WHERE status = 'pending' AND expires_at <= $1 LIMIT 1
+"""
 
 #: When the next delivery of each channel and priority is due: one look into the partial index each.
 _NEXT_DUE = """
@@ -188,6 +193,7 @@ class EmbeddedQueue:
         self._backlog.clear()
         table = await self._routing.refresh()
         now = self._clock()
+        await self._expire(now)
         next_due = await self._next_due()
         due = [
             channel
@@ -223,6 +229,12 @@ class EmbeddedQueue:
         self.start_attempts(ready)
         if ready:
             self._wake.set()
+
+    async def _expire(self, now: datetime) -> None:
+        """Fail what waits and whose time is over; a write only when there is any."""
+        if await self._database.fetch(_ANY_EXPIRED, now):
+            count = await self._ledger.write(expire_stale, now, urgent=True)
+            log.info("deliveries_expired", delivery_count=count)
 
     async def _next_due(self) -> dict[str, datetime]:
         """Return when each channel's next delivery is due."""

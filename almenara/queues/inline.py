@@ -11,7 +11,7 @@ from datetime import datetime
 
 from almenara.deliveries import Result
 from almenara.dispatch import Dispatcher, Ready
-from almenara.ledger import ClaimRequest, Ledger, RescueRequest, claim, rescue_orphans
+from almenara.ledger import ClaimRequest, Ledger, RescueRequest, claim, expire_stale, rescue_orphans
 from almenara.routing import ChannelRoute, Routing
 
 
@@ -50,6 +50,7 @@ class InlineQueue:
         if self._stopped:
             return []
         table = await self._routing.refresh()
+        await self._ledger.write(expire_stale, now, urgent=True)
         limits = [(one.name, one.concurrency) for one in table.channels.values() if one.enabled]
         claims = await self._ledger.write(claim, ClaimRequest(limits, now), urgent=True)
         results = []

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 
 from fastapi import BackgroundTasks, FastAPI, Response
 
+from almenara.api.accepting import AcceptedDelivery, AcceptedOut
 from almenara.api.message_bodies import MessageIn
-from almenara.api.messages import AcceptedDelivery, AcceptedOut
 from almenara.database import Database, open_database
 from almenara.deliveries import MessageStatus, Outcome, Status
 from almenara.migrations import migrate

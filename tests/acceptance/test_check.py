@@ -98,11 +98,11 @@ async def test_an_older_schema_is_told_with_the_command_that_cures_it(
     await set_up(settings)
     later = tmp_path / "later"
     later.mkdir()
-    (later / "0002_later.py").touch()
+    (later / "9998_later.py").touch()
     monkeypatch.setattr(almenara.migrations, "__path__", [*almenara.migrations.__path__, later])
     findings = await found(settings)
     assert findings["database"].level == "error"
-    assert "(0002_later is missing)" in findings["database"].message
+    assert "(9998_later is missing)" in findings["database"].message
     assert "`almenara migrate`" in findings["database"].message
     assert set(findings) == {"plugins", "database"}
 
@@ -110,7 +110,9 @@ async def test_an_older_schema_is_told_with_the_command_that_cures_it(
 async def test_a_newer_schema_is_told(settings: Settings) -> None:
     await set_up(settings)
     async with opened(settings) as database, database.transaction() as transaction:
-        await transaction.execute("UPDATE tortoise_migrations SET name = '9999_from_the_future'")
+        await transaction.execute(
+            "UPDATE tortoise_migrations SET name = '9999_from_the_future' WHERE name LIKE '0001%'"
+        )
     findings = await found(settings)
     assert findings["database"].level == "error"
     assert "newer than this version" in findings["database"].message

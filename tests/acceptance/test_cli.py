@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,20 @@ def _wait_for_an_attempt(almenara: Almenara, message_id: str) -> None:
         if story["deliveries"][-1]["attempts"]:
             return
     pytest.fail("it was not attempted in time")
+
+
+def test_what_is_handed_in_twice_under_one_key_is_stored_once(almenara: Almenara) -> None:
+    tomorrow = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
+    command = ("send", "hello", "Once", "--key", "k", "--expires-at", tomorrow.isoformat())
+    first = almenara(*command, "--collapse-key", "c")
+    again = almenara(*command, "--collapse-key", "c")
+    assert "handed in before" not in first.stdout
+    assert "which was handed in before" in again.stdout
+    [message] = json.loads(almenara("log", "--json").stdout)["data"]
+    assert message["collapse_key"] == "c"
+    assert datetime.fromisoformat(message["expires_at"]) == tomorrow
+    other = almenara("send", "hello", "Another", "--key", "k", code=1)
+    assert "This Idempotency-Key came with another message before" in other.stderr
 
 
 def test_mistakes_are_answered_with_what_is_wrong(almenara: Almenara) -> None:

@@ -26,6 +26,8 @@ from almenara.deliveries import (
     refresh_messages,
 )
 from almenara.ledger import (
+    Acceptance,
+    Accepted,
     ClaimRequest,
     accept_messages,
     claim,
@@ -371,5 +373,6 @@ async def test_a_channel_that_goes_takes_along_what_is_being_accepted_for_it(
         await cancel(one, by="channel", value="team", reason=Reason.CHANNEL_DELETED, now=NOW)
 
     async with meanwhile(database, deleting) as first:
-        assert await accept_messages(first, [plan]) == [True]
+        [accepted] = await accept_messages(first, [plan])
+        assert accepted == Accepted(Acceptance.STORED, plan.message.id)
     assert await statuses_of(database, plan) == [("cancelled", "channel_deleted")]

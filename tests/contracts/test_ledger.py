@@ -14,10 +14,10 @@ import pytest
 from almenara.database import Database, Transaction
 from almenara.deliveries import MessageStatus
 from almenara.errors import UnavailableError
-from almenara.ledger import Ledger, accept_messages
+from almenara.ledger import Accepted, Ledger, accept_messages
 from almenara.models import Message, new_id
 from almenara.settings import Settings
-from tests.stored import NOW, a_plan, count, message_status, opened_database
+from tests.stored import NOW, a_plan, count, is_stored, message_status, opened_database
 
 
 @pytest.fixture
@@ -328,7 +328,7 @@ async def test_an_accepted_message_is_stored_with_its_deliveries(
         reference="ref",
         metadata={"k": "v"},
     )
-    assert await ledger.write(accept_messages, plan)
+    assert await is_stored(ledger, plan)
     [row] = await Message.all().using_db(database.reader)
     for name in ("id", "topic", "title", "description", "format", "priority", "tags", "data"):
         assert getattr(row, name) == getattr(plan.message, name)
@@ -346,7 +346,8 @@ async def test_a_plan_of_an_older_configuration_is_refused_and_the_others_are_st
     go_on = await kept_busy(ledger)
     futures = [ledger.submit(accept_messages, plan) for plan in plans]
     go_on.set()
-    assert await asyncio.gather(*futures) == [True, False, True, False]
+    words = [one.acceptance.value for one in await asyncio.gather(*futures)]
+    assert words == ["stored", "stale", "stored", "stale"]
     stored_ids = {str(row["id"]) for row in await database.fetch("SELECT id FROM message")}
     assert stored_ids == {str(plans[0].message.id), str(plans[2].message.id)}
     assert await count(database, "delivery") == 2
@@ -358,7 +359,7 @@ async def test_a_message_without_a_route_is_stored_without_deliveries(
     plan = replace(
         a_plan(revision=await revision(database)), deliveries=(), status=MessageStatus.NO_ROUTE
     )
-    assert await ledger.write(accept_messages, plan)
+    assert await is_stored(ledger, plan)
     assert await message_status(database, plan) == "no_route"
     assert await count(database, "delivery") == 0
 
@@ -371,7 +372,7 @@ async def test_an_id_that_is_there_already_fails_alone(database: Database, ledge
     futures = [ledger.submit(accept_messages, one) for one in (first, again, a_plan(revision=now))]
     go_on.set()
     answers = await asyncio.gather(*futures, return_exceptions=True)
-    assert [answers[0], answers[2]] == [True, True]
+    assert [isinstance(one, Accepted) for one in answers] == [True, False, True]
     assert isinstance(answers[1], Exception)
     assert [row["description"] for row in await database.fetch("SELECT * FROM message")] == [
         *("A word.", "A word.")

@@ -14,7 +14,7 @@ from almenara.errors import UnavailableError
 from almenara.ledger import Ledger, accept_messages
 from almenara.settings import Settings
 from tests.serving import make_settings
-from tests.stored import a_plan, count, opened_database
+from tests.stored import a_plan, count, is_stored, opened_database
 
 PATIENCE_SECONDS = 20
 
@@ -57,7 +57,7 @@ async def test_a_full_disk_refuses_everybody_and_stores_nothing_until_there_is_r
         assert await count(database, "message") == 0
 
         await database.writer.execute_query("PRAGMA max_page_count = 1000000")
-        assert await ledger.write(accept_messages, a_plan(description=big)) is True
+        assert await is_stored(ledger, a_plan(description=big))
         assert await count(database, "message") == 1
         await ledger.close()
 
@@ -77,7 +77,7 @@ async def test_a_connection_that_is_cut_during_a_transaction_is_refused_and_made
     with pytest.raises(UnavailableError):
         await ledger.run(cut_off)
     assert await count(database, "message") == 0
-    assert await ledger.write(accept_messages, plan) is True
+    assert await is_stored(ledger, plan)
     assert await count(database, "message") == 1
 
 
@@ -97,7 +97,7 @@ async def test_connections_that_are_cut_while_nobody_uses_them_are_made_anew(
 
     async def accepted() -> bool:
         try:
-            return await ledger.write(accept_messages, a_plan())
+            return await is_stored(ledger, a_plan())
         except UnavailableError:
             return False
 
@@ -120,7 +120,7 @@ async def test_a_server_that_takes_no_writes_refuses_and_is_used_again_when_it_d
     with pytest.raises(UnavailableError):
         await ledger.run(read_only)
     assert await count(database, "message") == 0
-    assert await ledger.write(accept_messages, a_plan()) is True
+    assert await is_stored(ledger, a_plan())
 
 
 class Crossing:
@@ -204,7 +204,7 @@ async def test_an_endless_collision_is_refused_after_a_few_tries(
     assert tries == 4
     rows = await database.fetch("SELECT number FROM crossing")
     assert [row["number"] for row in rows] == [0, 0]
-    assert await ledger.write(accept_messages, a_plan()) is True
+    assert await is_stored(ledger, a_plan())
 
 
 async def test_a_waiter_that_went_away_before_its_write_failed_leaves_no_complaint(
@@ -213,13 +213,13 @@ async def test_a_waiter_that_went_away_before_its_write_failed_leaves_no_complai
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     plan = a_plan()
-    assert await ledger.write(accept_messages, plan)
+    assert await is_stored(ledger, plan)
     waiter = asyncio.create_task(ledger.write(accept_messages, plan))
     await asyncio.sleep(0)
     waiter.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiter
-    assert await ledger.write(accept_messages, a_plan())
+    assert await is_stored(ledger, a_plan())
     gc.collect()
     await asyncio.sleep(0)
     assert complaints == []
@@ -239,4 +239,4 @@ async def test_while_the_database_is_away_a_batch_is_refused_at_once_and_not_one
     answers = await asyncio.gather(*futures, return_exceptions=True)
     assert [type(answer) for answer in answers] == [UnavailableError] * 3
     assert [list(batch) for batch in batches] == [[0, 1, 2]]
-    assert await ledger.write(accept_messages, a_plan()) is True
+    assert await is_stored(ledger, a_plan())

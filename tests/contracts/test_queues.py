@@ -52,9 +52,12 @@ class Bench:
     async def accept(self, description: str, channel: str, **fields: Any) -> Plan:
         now = self.clock()
         message = NewMessage(
-            id=new_id(), topic=None, description=description, created_at=now, **fields
+            **{"id": new_id(), "topic": None, "description": description, "created_at": now}
+            | fields
         )
-        return await self.parts.acceptor.accept(message, channel=channel)
+        answer = await self.parts.acceptor.accept(message, channel=channel)
+        assert answer.plan is not None
+        return answer.plan
 
     async def story(self, plan: Plan) -> Story:
         return await self.parts.log.story(plan.message.id)

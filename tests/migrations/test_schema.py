@@ -29,7 +29,12 @@ from tests.stored import add_channel, add_topic
 
 GOLDEN = Path(__file__).parent
 NAMES = [module.name for module in iter_modules(almenara.migrations.__path__)]
-INDEXES: list[str] = import_module("almenara.migrations.0001_initial").INDEXES
+#: Every index that the migrations make, in their order.
+INDEXES: list[str] = [
+    statement
+    for name in NAMES
+    for statement in import_module(f"almenara.migrations.{name}").INDEXES
+]
 
 MODELS = (
     models.Configuration,
@@ -109,6 +114,8 @@ async def test_the_types_are_the_models(dialect: str, tmp_path: Path) -> None:
         types = dict(
             re.findall(r'^ +"(\w+)" (\w+(?: PRECISION)?(?:\(\d+\))?)', table, re.MULTILINE)
         )
+        added = rf'ALTER TABLE "{meta.db_table}" ADD COLUMN "(\w+)" (\w+(?:\(\d+\))?)'
+        types |= dict(re.findall(added, written))
         assert types == {
             column: meta.fields_map[field].get_for_dialect(dialect, "SQL_TYPE")
             for field, column in meta.fields_db_projection.items()
@@ -178,10 +185,11 @@ async def test_what_must_be_unique_is_what_the_models_say(database: Database) ->
     assert await constraints(database, "topic", "u") == {("name",)}
 
 
-async def test_every_table_has_its_id_as_primary_key(database: Database) -> None:
+async def test_every_table_has_its_primary_key(database: Database) -> None:
     for model in MODELS:
-        table = model._meta.db_table
-        assert await constraints(database, table, "p") == {("id",)}, table
+        meta = model._meta
+        keys = {(meta.db_pk_column,)}
+        assert await constraints(database, meta.db_table, "p") == keys, meta.db_table
 
 
 async def foreign_keys(database: Database) -> set[tuple[str, str, str, str]]:

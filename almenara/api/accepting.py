@@ -1,0 +1,177 @@
+"""Accepting: hand in one message, many, or one on the topic in the path."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Response
+from pydantic import BaseModel, ValidationError
+
+from almenara.accept import Answer
+from almenara.api.body import BatchRoute, StrictRoute, UnreadableBodyError, check_value
+from almenara.api.dependencies import Name, Parts, PartsNeeded
+from almenara.api.errors import describe_error, field_errors, first_sentence, problem_content
+from almenara.api.message_bodies import (
+    KEY_PATTERN,
+    BatchIn,
+    BatchItemIn,
+    MessageBody,
+    MessageIn,
+)
+from almenara.api.problems import BODY, problems
+from almenara.deliveries import MessageStatus, NewDelivery, NewMessage
+from almenara.errors import AlmenaraError, InvalidInputError
+from almenara.models import Delivery, Message
+
+router = APIRouter(
+    prefix="/v1", tags=["messages"], route_class=StrictRoute, responses=problems(409, 422, 503)
+)
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        max_length=255,
+        pattern=KEY_PATTERN,
+        description="Printable ASCII: the same key and message are stored once, for as long as "
+        "the message is kept.",
+    ),
+]
+
+
+class AcceptedDelivery(BaseModel):
+    """A delivery that a message was given."""
+
+    id: UUID
+    channel: str
+    status: str
+
+
+class AcceptedOut(BaseModel):
+    """A message that is stored, and will be attempted."""
+
+    id: UUID
+    status: MessageStatus
+    topic: str | None
+    reference: str | None
+    #: Whether an equal message came under the same idempotency key before.
+    duplicate: bool = False
+    deliveries: list[AcceptedDelivery]
+    created_at: datetime
+
+
+class BatchItem(BaseModel):
+    """The answer to one message of a batch."""
+
+    status: int
+    message: AcceptedOut | None = None
+    problem: dict[str, Any] | None = None
+
+
+class BatchOut(BaseModel):
+    """The answers to a batch, in its order."""
+
+    data: list[BatchItem]
+
+
+@router.post("/messages", status_code=202, responses=problems(*BODY))
+async def accept_message(
+    body: MessageIn, parts: PartsNeeded, response: Response, key: IdempotencyKey = None
+) -> AcceptedOut:
+    """Accept a message: 202 means that it is committed, synced to disk, and will be attempted.
+
+    With the header `Idempotency-Key` the same key and message are stored once: a repetition is
+    answered by the first message, with `duplicate: true`.
+    """
+    answer = await parts.acceptor.accept(body.content(body.topic), channel=body.channel, key=key)
+    return await _answer(answer, parts, response)
+
+
+async def accept_batch(body: BatchIn, parts: PartsNeeded) -> BatchOut:
+    """Accept up to a hundred messages; each is accepted or refused on its own, in order."""
+    # At once, so that they share a commit.
+    items = [_accept_item(item, parts) for item in body.messages]
+    return BatchOut(data=await asyncio.gather(*items))
+
+
+router.add_api_route(
+    "/messages/batch",
+    accept_batch,
+    methods=["POST"],
+    responses=problems(*BODY),
+    route_class_override=BatchRoute,
+)
+
+
+@router.post("/topics/{name}/messages", status_code=202, responses=problems(*BODY))
+async def accept_on_topic(
+    name: Name,
+    body: MessageBody,
+    parts: PartsNeeded,
+    response: Response,
+    key: IdempotencyKey = None,
+) -> AcceptedOut:
+    """Accept a message whose topic stands in the path, for webhooks."""
+    return await _answer(await parts.acceptor.accept(body.content(name), key=key), parts, response)
+
+
+async def accepted_out(answer: Answer, parts: Parts) -> AcceptedOut:
+    """Write the answer to an accepted message: as planned, or as the first one stands by now."""
+    if answer.plan is not None:
+        plan = answer.plan
+        return _accepted_out(plan.message, plan.status, plan.deliveries)
+    story = await parts.log.story(answer.message_id)
+    status = MessageStatus(story.message.status)
+    return _accepted_out(story.message, status, story.deliveries, duplicate=True)
+
+
+def _accepted_out(
+    message: NewMessage | Message,
+    status: MessageStatus,
+    deliveries: Iterable[NewDelivery | Delivery],
+    *,
+    duplicate: bool = False,
+) -> AcceptedOut:
+    return AcceptedOut(
+        id=message.id,
+        status=status,
+        topic=message.topic,
+        reference=message.reference,
+        duplicate=duplicate,
+        deliveries=[
+            AcceptedDelivery(id=one.id, channel=one.channel, status=one.status)
+            for one in deliveries
+        ],
+        created_at=message.created_at,
+    )
+
+
+async def _answer(answer: Answer, parts: Parts, response: Response) -> AcceptedOut:
+    response.headers["Location"] = f"/v1/messages/{answer.message_id}"
+    if answer.duplicate:
+        response.headers["Idempotency-Replayed"] = "true"
+    return await accepted_out(answer, parts)
+
+
+async def _accept_item(item: Any, parts: Parts) -> BatchItem:
+    try:
+        check_value(item)
+        body = BatchItemIn.model_validate(item)
+        answer = await parts.acceptor.accept(
+            body.content(body.topic), channel=body.channel, key=body.idempotency_key
+        )
+    except ValidationError as error:
+        errors = field_errors(error.errors(include_input=False, include_url=False))
+        refusal = describe_error(InvalidInputError(first_sentence(errors), errors=errors))
+        return BatchItem(status=refusal["status"], problem=refusal)
+    except UnreadableBodyError as error:
+        refusal = problem_content(error.status_code, error.code, error.detail, error.errors)
+        return BatchItem(status=error.status_code, problem=refusal)
+    except AlmenaraError as error:
+        refusal = describe_error(error)
+        return BatchItem(status=refusal["status"], problem=refusal)
+    return BatchItem(status=202, message=await accepted_out(answer, parts))
