@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -146,12 +146,19 @@ async def _move(transaction: Transaction, results: Sequence[Result]) -> set[UUID
     return {read_id(row["id"]) for row in rows}
 
 
-async def rescue(transaction: Transaction, *, now: datetime, all_of_them: bool) -> list[Result]:
+async def rescue(
+    transaction: Transaction,
+    *,
+    now: datetime,
+    all_of_them: bool,
+    except_for: Collection[UUID] = (),
+) -> list[Result]:
     """Take back what dead processes held, and return an ``unknown`` result for each.
 
     Args:
         all_of_them: also rows whose lease still runs: only right where no other process can live,
             which is SQLite under its file lock.
+        except_for: deliveries that are known to be in living hands.
     """
     rows = await transaction.fetch(
         """
@@ -163,7 +170,7 @@ async def rescue(transaction: Transaction, *, now: datetime, all_of_them: bool) 
         + ("FOR UPDATE OF delivery SKIP LOCKED" if transaction.dialect == "postgres" else ""),
         *(now, int(all_of_them)),
     )
-    results = [_unknown(row, now) for row in rows]
+    results = [_unknown(row, now) for row in rows if read_id(row["id"]) not in except_for]
     if results:
         await settle(transaction, results)
     return results

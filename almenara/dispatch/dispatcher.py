@@ -31,6 +31,9 @@ log = get_logger("dispatch")
 #: A result that could not be recorded is tried again after so many seconds at the most.
 _LONGEST_RECORDING_WAIT = 2.0
 
+#: So much of the lease must be left at the deadline of an attempt, in seconds, to record it.
+_MARGIN = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class Ready:
@@ -91,7 +94,7 @@ class Dispatcher:
         ):
             channel = self._routing.table.channels.get(claim.channel)
             timeout = channel.timeout_seconds if channel else 0.0
-            if time.monotonic() - ready.claimed_at > LEASE.total_seconds() - timeout:
+            if time.monotonic() - ready.claimed_at > LEASE.total_seconds() - timeout - _MARGIN:
                 # The claim may run out while the plugin works: somebody else would send it too.
                 await self._give_back([claim])
                 return Attempted(result=None)

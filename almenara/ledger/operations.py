@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from almenara.database import Transaction
 from almenara.deliveries import (
@@ -43,6 +44,8 @@ class RescueRequest:
     now: datetime
     #: Also rows whose lease still runs; see :func:`almenara.deliveries.rescue`.
     all_of_them: bool = False
+    #: Deliveries that are known to be in living hands.
+    except_for: frozenset[UUID] = frozenset()
 
 
 async def accept_messages(transaction: Transaction, plans: Sequence[Plan]) -> Sequence[Accepted]:
@@ -114,7 +117,12 @@ async def rescue_orphans(
     """Take back what dead processes held, each with an attempt of outcome ``unknown``."""
     answers: list[Sequence[Result]] = []
     for request in requests:
-        results = await rescue(transaction, now=request.now, all_of_them=request.all_of_them)
+        results = await rescue(
+            transaction,
+            now=request.now,
+            all_of_them=request.all_of_them,
+            except_for=request.except_for,
+        )
         await _insert_attempts(transaction, results, [True] * len(results))
         answers.append(results)
     return answers

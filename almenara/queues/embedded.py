@@ -11,9 +11,11 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from uuid import UUID
 
 from almenara.database import Database, read_timestamp
-from almenara.deliveries import Claim, Status
+from almenara.deliveries import Claim, Result, Status
 from almenara.dispatch import Attempted, Dispatcher, Ready
 from almenara.errors import UnavailableError
 from almenara.ledger import (
@@ -89,6 +91,8 @@ class EmbeddedQueue:
         self._slots = Slots(sends)
         self._wake = asyncio.Event()
         self._attempts: set[asyncio.Task[None]] = set()
+        #: The deliveries whose attempts are under way here.
+        self._in_flight: set[UUID] = set()
         self._scanning: asyncio.Task[None] | None = None
         self._draining = False
         #: The channels that may have something due waiting for a slot.
@@ -113,7 +117,8 @@ class EmbeddedQueue:
         for one in ready:
             task = asyncio.create_task(self._attempt(one), name="attempt")
             self._attempts.add(task)
-            task.add_done_callback(self._attempts.discard)
+            self._in_flight.add(one.claim.delivery_id)
+            task.add_done_callback(partial(self._ended, one.claim.delivery_id))
 
     def ring(self, channels: Iterable[str]) -> None:
         """Look for what is due now."""
@@ -162,10 +167,21 @@ class EmbeddedQueue:
             else:
                 attempted.lingering.add_done_callback(lambda _: self.return_slot(channel))
         if attempted.result is not None:
-            await self._dispatcher.record(attempted.result)
-            if attempted.result.status is Status.PENDING:
-                # It may be due before the scan would look again.
-                self._wake.set()
+            await self._record(attempted.result)
+
+    async def _record(self, result: Result) -> None:
+        try:
+            await self._dispatcher.record(result)
+        except Exception:
+            # As above: the rescue writes what is known, which is nothing.
+            log.exception("result_not_recorded", delivery_id=str(result.claim.delivery_id))
+        if result.status is Status.PENDING:
+            # It may be due before the scan would look again.
+            self._wake.set()
+
+    def _ended(self, delivery_id: UUID, attempt: asyncio.Task[None]) -> None:
+        self._attempts.discard(attempt)
+        self._in_flight.discard(delivery_id)
 
     async def _scan_forever(self) -> None:
         while not self._draining:
@@ -255,7 +271,10 @@ class EmbeddedQueue:
 
     async def _rescue(self, *, all_of_them: bool) -> None:
         self._rescued_at = time.monotonic()
-        request = RescueRequest(now=self._clock(), all_of_them=all_of_them)
+        # Not what is under way here, whatever a clock that jumped makes of its lease.
+        request = RescueRequest(
+            now=self._clock(), all_of_them=all_of_them, except_for=frozenset(self._in_flight)
+        )
         for result in await self._ledger.write(rescue_orphans, request, urgent=True):
             log.warning(
                 "delivery_rescued",

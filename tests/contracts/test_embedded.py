@@ -1,0 +1,93 @@
+"""What only the embedded queue can do wrong: clocks that jump, results that cannot be recorded."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from almenara.app import embedded_queue
+from almenara.dispatch import dispatcher
+from almenara.queues import embedded
+from tests.contracts.test_queues import bench_of
+from tests.plugins.author import Author
+from tests.serving import make_settings, until
+
+
+async def arrived(author: Author) -> None:
+    async def look() -> bool:
+        return bool(author.traces())
+
+    await until(look)
+
+
+@pytest.mark.parametrize("jump", [timedelta(hours=1), timedelta(days=-1)])
+async def test_a_clock_that_jumps_repeats_nothing_that_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: timedelta
+) -> None:
+    monkeypatch.setattr(embedded, "_RESCUE_EVERY", 0.0)
+    settings = make_settings(tmp_path)
+    author = Author(settings.plugins_dir)
+    async with bench_of(settings, embedded_queue) as bench:
+        await bench.channel("Told", timeout_seconds=20)
+        plan = await bench.accept("wait for the word", "told")
+        await arrived(author)
+        bench.clock.ahead = jump
+        for _ in range(3):
+            bench.parts.queue.ring(["told"])
+            await asyncio.sleep(0.05)
+        assert not any((await bench.story(plan)).attempts.values())
+        author.allow("the word")
+        story = await bench.attempted(plan)
+    [attempt] = story.attempts[plan.deliveries[0].id]
+    assert attempt.outcome == "sent"
+    assert attempt.duration_ms >= 0
+    assert len(author.traces()) == 1
+
+
+async def test_a_result_that_can_never_be_recorded_is_logged_and_rescued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(embedded, "_RESCUE_EVERY", 0.0)
+    settings = make_settings(tmp_path)
+    author = Author(settings.plugins_dir)
+    async with bench_of(settings, embedded_queue) as bench:
+        await bench.channel("Sink")
+        record: Any = bench.parts.queue._dispatcher.record  # type: ignore[attr-defined]  # the embedded queue's
+
+        async def fails_once(result: object) -> None:
+            monkeypatch.setattr(bench.parts.queue._dispatcher, "record", record)  # type: ignore[attr-defined]  # as above
+            raise ValueError(f"no such column: {type(result).__name__}")
+
+        monkeypatch.setattr(bench.parts.queue._dispatcher, "record", fails_once)  # type: ignore[attr-defined]  # as above
+        plan = await bench.accept("hello", "sink")
+        await arrived(author)
+        bench.clock.ahead = timedelta(minutes=1)
+        story = await bench.attempted(plan, attempts=2)
+    outcomes = [one.outcome for one in story.attempts[plan.deliveries[0].id]]
+    assert outcomes == ["unknown", "sent"]
+    assert len(author.traces()) == 2
+
+
+async def test_a_claim_that_grew_too_old_is_given_back_unsent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_settings(tmp_path)
+    author = Author(settings.plugins_dir)
+    async with bench_of(settings, embedded_queue) as bench:
+        await bench.channel("Sink")
+        monkeypatch.setattr(dispatcher, "_MARGIN", 60.0)
+        plan = await bench.accept("hello", "sink")
+
+        async def given_back() -> bool:
+            return (await bench.story(plan)).deliveries[0].attempt_number == 0
+
+        await until(given_back)
+        assert author.traces() == []
+        monkeypatch.setattr(dispatcher, "_MARGIN", 5.0)
+        story = await bench.attempted(plan)
+    assert story.message.status == "sent"
+    assert [one.number for one in story.attempts[plan.deliveries[0].id]] == [1]
