@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+
 from almenara.settings import Settings
 from tests.plugins.author import Author
 from tests.serving import Client, make_settings, served, until
@@ -99,6 +101,46 @@ async def test_a_claim_that_cannot_be_committed_sends_nothing(tmp_path: Path) ->
             story = await client.final(message.body["id"])
             assert story["status"] == "sent"
     assert len(author.traces()) == 2
+
+
+async def test_no_connection_is_held_while_a_plugin_works(
+    settings: Settings,
+) -> None:
+    author = Author(settings.plugins_dir)
+    async with served(settings) as client:
+        await client.post("/v1/channels", {"name": "told", "plugin": "Told"})
+        accepted = await client.post(
+            "/v1/messages", {"channel": "told", "description": "wait for the word"}
+        )
+        await until(_arrived(author))
+        if settings.database_url is None:
+            # Somebody else can write and read at this very moment, so nobody holds the file.
+            with locked(settings):
+                pass
+        else:
+            url = settings.database_url.get_secret_value()
+            assert await until(_idle(url)), "a transaction is open while the plugin works"
+        story = (await client.get(f"/v1/messages/{accepted.body['id']}")).body
+        assert story["status"] == "sending"
+        author.allow("the word")
+        assert (await client.final(accepted.body["id"]))["status"] == "sent"
+
+
+def _idle(url: str) -> Callable[[], Any]:
+    """Look whether every connection of the server is idle, outside any transaction."""
+
+    async def look() -> bool:
+        connection = await asyncpg.connect(url)
+        try:
+            busy = await connection.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND pid <> pg_backend_pid() AND state <> 'idle'"
+            )
+        finally:
+            await connection.close()
+        return bool(busy == 0)
+
+    return look
 
 
 def _arrived(author: Author) -> Callable[[], Any]:
