@@ -30,7 +30,7 @@ from almenara.migrations import is_empty, migrate, missing_migrations
 from almenara.operate import Operator
 from almenara.queues.base import Queue
 from almenara.queues.embedded import EmbeddedQueue
-from almenara.routing import Routing
+from almenara.routing import UNTOUCHED, Routing
 from almenara.secrets import Vault, open_vault
 from almenara.settings import Settings
 from almenara.telemetry import get_logger
@@ -122,7 +122,9 @@ async def running(
     """
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(opened(settings))
-        new = await _prepare(database)
+        # Before the tables: a set-up without a key must leave an empty database empty.
+        vault = open_vault(settings)
+        await _prepare(database)
         ledger = Ledger(database)
         ledger.start()
         stack.push_async_callback(ledger.close)
@@ -130,12 +132,12 @@ async def running(
         configure(egress)
         stack.callback(configure, None)
         stack.push_async_callback(egress.close)
-        plugins, vault = Plugins(settings.plugins_dir), open_vault(settings)
+        plugins = Plugins(settings.plugins_dir)
         await asyncio.to_thread(plugins.load)
         for broken in plugins.broken:
             log.warning("plugin_broken", file=str(broken.file), reason=broken.reason)
         routing = Routing(database)
-        await routing.refresh()
+        table = await routing.refresh()
         instances = Instances(plugins, vault)
         stack.push_async_callback(instances.close)
         dispatcher = Dispatcher(
@@ -146,7 +148,7 @@ async def running(
         await queue.start()
         stack.push_async_callback(queue.drain, settings.drain_seconds)
         parts = _parts(wiring, queue, plugins, vault)
-        if new:
+        if table.revision == UNTOUCHED:
             await _furnish(parts)
         log.info("ready", database=database.dialect, plugin_count=len(plugins.found))
         yield parts
@@ -179,18 +181,16 @@ def _parts(wiring: Wiring, queue: Queue, plugins: Plugins, vault: Vault) -> Part
     )
 
 
-async def _prepare(database: Database) -> bool:
-    """Make an empty database, refuse an older one; tell whether it was empty."""
+async def _prepare(database: Database) -> None:
+    """Make the tables of an empty database; refuse an older one."""
     if await is_empty(database):
         await migrate(database)
-        return True
     missing = await missing_migrations(database)
     if missing:
         raise ConfigurationError(
             f"The database's schema is older than this version of Almenara ({missing[0]} is "
             "missing). Make a backup, then run `almenara migrate`."
         )
-    return False
 
 
 async def _furnish(parts: Parts) -> None:

@@ -13,6 +13,9 @@ from almenara.errors import FieldError, InvalidInputError
 from almenara.models import Channel, Topic, TopicChannel
 from almenara.retry import parse_duration
 
+#: The revision of a configuration that nobody has changed yet.
+UNTOUCHED = 1
+
 
 @dataclass(frozen=True, slots=True)
 class ChannelRoute:
