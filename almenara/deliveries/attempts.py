@@ -12,26 +12,55 @@ from almenara.deliveries.messages import lock_messages, refresh_messages
 from almenara.deliveries.states import LEASE, Claim, Outcome, Result, after_unknown
 from almenara.models import new_id
 
+#: What is due of one channel, by urgency: one look into the partial index.
+_MOST_URGENT = """
+    SELECT id FROM delivery
+    WHERE status = 'pending' AND channel = $1 AND due_at <= $2
+        AND (expires_at IS NULL OR expires_at > $2)
+    ORDER BY priority, due_at LIMIT $3
+"""
+
+#: The same by age alone: the oldest of each priority, each found in the index, and of these the
+#: oldest.
+_OLDEST = (
+    "SELECT id FROM delivery WHERE status = 'pending' AND id IN (SELECT id FROM ("
+    + " UNION ALL ".join(
+        f"""
+        SELECT * FROM (
+            SELECT id, due_at FROM delivery
+            WHERE status = 'pending' AND channel = $1 AND priority = {priority} AND due_at <= $2
+                AND (expires_at IS NULL OR expires_at > $2)
+            ORDER BY due_at LIMIT $3) AS of_priority_{priority}
+        """
+        for priority in range(1, 6)
+    )
+    + ") AS heads ORDER BY due_at, id LIMIT $3)"
+)
+
 
 async def claim_due(
-    transaction: Transaction, limits: Sequence[tuple[str, int]], *, now: datetime
+    transaction: Transaction,
+    limits: Sequence[tuple[str, int]],
+    *,
+    now: datetime,
+    oldest_first: bool = False,
 ) -> list[Claim]:
     """Claim what is due, up to each channel's limit, the most urgent and oldest first.
 
     What another process is claiming at the same moment is passed over. The claim is committed
     before anything is sent, so a full disk stops sends instead of repeating them.
+
+    Args:
+        oldest_first: by age alone, so that what is not urgent has its turn too.
     """
+    picked = _OLDEST if oldest_first else _MOST_URGENT
     token = new_id()
     skip = "FOR UPDATE SKIP LOCKED" if transaction.dialect == "postgres" else ""
     claims: list[Claim] = []
     for channel, limit in limits:
         rows = await transaction.fetch(
             f"""
-            WITH due AS MATERIALIZED (
-                SELECT id FROM delivery
-                WHERE status = 'pending' AND channel = $1 AND due_at <= $2
-                    AND (expires_at IS NULL OR expires_at > $2)
-                ORDER BY priority, due_at LIMIT $3 {skip})
+            WITH due AS MATERIALIZED ({picked} {skip})
             UPDATE delivery SET status = 'sending', attempt_number = attempt_number + 1,
                 token = $4, started_at = $5, lease_until = $6
             FROM due WHERE delivery.id = due.id

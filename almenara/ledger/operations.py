@@ -35,6 +35,8 @@ class ClaimRequest:
 
     limits: Sequence[tuple[str, int]]
     now: datetime
+    #: By age alone, instead of by urgency.
+    oldest_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,12 @@ async def claim(
     transaction: Transaction, requests: Sequence[ClaimRequest]
 ) -> Sequence[Sequence[Claim]]:
     """Claim what is due for each request."""
-    return [await claim_due(transaction, request.limits, now=request.now) for request in requests]
+    return [
+        await claim_due(
+            transaction, request.limits, now=request.now, oldest_first=request.oldest_first
+        )
+        for request in requests
+    ]
 
 
 async def record_results(transaction: Transaction, results: Sequence[Result]) -> Sequence[bool]:

@@ -27,7 +27,7 @@ from almenara.ledger import (
     rescue_orphans,
     return_claims,
 )
-from almenara.queues.slots import Slots
+from almenara.queues.slots import Slots, Turns
 from almenara.routing import ChannelRoute, Routing
 from almenara.telemetry import get_logger
 
@@ -89,6 +89,7 @@ class EmbeddedQueue:
         self._clock = clock
         self._alone = alone
         self._slots = Slots(sends)
+        self._turns = Turns()
         self._wake = asyncio.Event()
         self._attempts: set[asyncio.Task[None]] = set()
         #: The deliveries whose attempts are under way here.
@@ -229,7 +230,7 @@ class EmbeddedQueue:
         claims: Sequence[Claim] = ()
         ready: list[Ready] = []
         try:
-            request = ClaimRequest(limits=tuple(shares.items()), now=now)
+            request = ClaimRequest(tuple(shares.items()), now, self._turns.oldest_first())
             claims = await self._ledger.write(claim, request, urgent=True)
             ready = await self._dispatcher.read(claims)
         except Exception:

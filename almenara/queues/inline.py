@@ -12,6 +12,7 @@ from datetime import datetime
 from almenara.deliveries import Result
 from almenara.dispatch import Dispatcher, Ready
 from almenara.ledger import ClaimRequest, Ledger, RescueRequest, claim, expire_stale, rescue_orphans
+from almenara.queues.slots import Turns
 from almenara.routing import ChannelRoute, Routing
 
 
@@ -22,6 +23,7 @@ class InlineQueue:
         self._ledger = ledger
         self._routing = routing
         self._dispatcher = dispatcher
+        self._turns = Turns()
         self._stopped = False
 
     def take_slot(self, channel: ChannelRoute) -> bool:
@@ -52,7 +54,8 @@ class InlineQueue:
         table = await self._routing.refresh()
         await self._ledger.write(expire_stale, now, urgent=True)
         limits = [(one.name, one.concurrency) for one in table.channels.values() if one.enabled]
-        claims = await self._ledger.write(claim, ClaimRequest(limits, now), urgent=True)
+        request = ClaimRequest(limits, now, self._turns.oldest_first())
+        claims = await self._ledger.write(claim, request, urgent=True)
         results = []
         for ready in await self._dispatcher.read(claims):
             result = (await self._dispatcher.attempt(ready)).result

@@ -7,6 +7,21 @@ from collections.abc import Iterable
 
 from almenara.routing import ChannelRoute
 
+#: Every so many claims go by age alone, so that urgent deliveries never starve the others.
+OLDEST_FIRST_EVERY = 4
+
+
+class Turns:
+    """Whose turn it is: that of the most urgent, or now and then that of the oldest."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def oldest_first(self) -> bool:
+        """Tell whether this claim goes by age alone."""
+        self._count = (self._count + 1) % OLDEST_FIRST_EVERY
+        return self._count == 0
+
 
 class Slots:
     """The slots of one process; taken and returned on its event loop."""

@@ -1,4 +1,4 @@
-"""Expiry and collapsing, over every queue and every database."""
+"""Expiry, collapsing, and turns, over every queue and every database."""
 
 from __future__ import annotations
 
@@ -76,6 +76,22 @@ async def test_a_newer_message_collapses_what_waits(bench: Bench, author: Author
         assert (await bench.attempted(plan)).message.status == "sent"
     sent = {one["description"] for one in author.traces()}
     assert sent == {"other host", "other topic", "99 %"}
+
+
+async def test_what_is_urgent_never_starves_what_is_not(bench: Bench, author: Author) -> None:
+    await bench.channel("Sink", concurrency=1)
+    later = bench.clock() + timedelta(minutes=1)
+    plans = [await bench.accept("patient", "sink", priority=5, send_at=later)]
+    plans += [
+        await bench.accept(f"urgent {number}", "sink", priority=1, send_at=later)
+        for number in range(12)
+    ]
+    bench.clock.ahead = timedelta(minutes=2)
+    for plan in plans:
+        await bench.attempted(plan)
+    order = [one["description"] for one in author.traces()]
+    assert len(order) == 13
+    assert order.index("patient") < 8
 
 
 async def test_what_was_sent_or_has_no_key_is_not_collapsed(bench: Bench) -> None:
