@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 
 from almenara.catalogue.change import Changes
+from almenara.catalogue.settings_check import SettingsCheck
 from almenara.database import Database, Transaction
 from almenara.deliveries import Reason, cancel
-from almenara.errors import ConflictError, FieldError, InvalidInputError, NotFoundError, PluginError
+from almenara.errors import ConflictError, NotFoundError, UnavailableError
 from almenara.loader import Plugins
 from almenara.models import Channel, Topic, TopicChannel
-from almenara.plugin import secret_fields
 from almenara.queues.base import Queue
 from almenara.retry import DEFAULT_SCHEDULE
-from almenara.secrets import MASK, Vault, is_sealed, masked
+from almenara.secrets import Vault, masked
+
+#: So often a channel that others change at the same time is looked at again.
+_LOOKS_ALLOWED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,18 @@ class Written:
     warnings: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a channel is to be, and whether its settings must be checked for it."""
+
+    spec: ChannelSpec
+    check: bool
+
+
+class _MovedError(Exception):
+    """The channel was changed since it was looked at."""
+
+
 class Channels:
     """Reads and changes channels."""
 
@@ -63,8 +78,7 @@ class Channels:
     ) -> None:
         self._database = database
         self._changes = changes
-        self._plugins = plugins
-        self._vault = vault
+        self._settings = SettingsCheck(plugins, vault)
         self._queue = queue
         self._clock = clock
 
@@ -93,25 +107,17 @@ class Channels:
             InvalidInputError: the plugin is not found, or its settings are wrong: names each field.
         """
 
-        async def work(transaction: Transaction) -> Written:
-            stored = await Channel.filter(name=spec.name).using_db(transaction.client).first()
-            if stored is not None and not replace:
+        def wanted(seen: Channel | None) -> Wanted:
+            if seen is not None and not replace:
                 raise ConflictError(
                     f"There is a channel {spec.name!r} already; change it with PATCH or PUT.",
                     code="channel_exists",
                 )
-            if stored is None and not create:
+            if seen is None and not create:
                 raise NotFoundError("channel", spec.name)
-            channel = stored or Channel(
-                name=spec.name, created_at=self._clock(), settings={}, revision=0
-            )
-            settings, warnings = await self._check_settings(spec, channel)
-            await self._store(transaction, channel, spec, settings, new=stored is None)
-            return Written(channel, created=stored is None, warnings=warnings)
+            return Wanted(spec, check=True)
 
-        written = await self._changes.make(work)
-        self._queue.ring([spec.name])
-        return written
+        return await self._make(spec.name, wanted)
 
     async def change(self, name: str, changes: Mapping[str, Any]) -> Written:
         """Change what is given of a channel; changes at the same time do not undo each other.
@@ -125,20 +131,14 @@ class Channels:
             InvalidInputError: the plugin is not found, or its settings are wrong: names each field.
         """
 
-        async def work(transaction: Transaction) -> Written:
-            channel = await _channel(name, transaction.client)
-            spec = _changed(channel, changes)
-            settings: dict[str, Any] = channel.settings
-            warnings: Sequence[str] = ()
+        def wanted(seen: Channel | None) -> Wanted:
+            if seen is None:
+                raise NotFoundError("channel", name)
             # A channel whose plugin is broken or gone can still be disabled.
-            if changes.keys() & {"plugin", "settings"}:
-                settings, warnings = await self._check_settings(spec, channel)
-            await self._store(transaction, channel, spec, settings)
-            return Written(channel, created=False, warnings=warnings)
+            check = bool(changes.keys() & {"plugin", "settings"})
+            return Wanted(_changed(seen, changes), check=check)
 
-        written = await self._changes.make(work)
-        self._queue.ring([written.channel.name])
-        return written
+        return await self._make(name.strip().lower(), wanted)
 
     async def delete(self, name: str, *, force: bool) -> None:
         """Delete a channel.
@@ -170,15 +170,45 @@ class Channels:
 
         await self._changes.make(work)
 
+    async def _make(self, name: str, wanted: Callable[[Channel | None], Wanted]) -> Written:
+        """Write a channel as it is wanted, seen as it stands.
+
+        The check of the settings runs the plugin author's code, so it stands before the
+        transaction; a channel that moved meanwhile is looked at again.
+        """
+        for _ in range(_LOOKS_ALLOWED):
+            seen = await Channel.filter(name=name).using_db(self._database.reader).first()
+            want = wanted(seen)
+            channel = seen or Channel(name=name, created_at=self._clock(), settings={}, revision=0)
+            settings: dict[str, Any] = channel.settings
+            warnings: Sequence[str] = ()
+            if want.check:
+                settings, warnings = await self._settings.check(
+                    want.spec.plugin, want.spec.settings, channel
+                )
+            try:
+                await self._changes.make(
+                    partial(self._store, channel, want.spec, settings, new=seen is None)
+                )
+            except _MovedError:
+                continue
+            self._queue.ring([name])
+            return Written(channel, created=seen is None, warnings=warnings)
+        raise UnavailableError("The channel is being changed all the time; try again.")
+
     async def _store(
         self,
-        transaction: Transaction,
         channel: Channel,
         spec: ChannelSpec,
         settings: dict[str, Any],
+        transaction: Transaction,
         *,
-        new: bool = False,
+        new: bool,
     ) -> None:
+        """Store a channel, unless another change came first."""
+        stored = await Channel.filter(name=channel.name).using_db(transaction.client).first()
+        if (stored is None) != new or (stored and stored.revision != channel.revision):
+            raise _MovedError
         channel.update_from_dict(
             dataclasses.asdict(spec)
             | {
@@ -189,43 +219,6 @@ class Channels:
             }
         )
         await channel.save(using_db=transaction.client, force_create=new)
-
-    async def _check_settings(
-        self, spec: ChannelSpec, stored: Channel
-    ) -> tuple[dict[str, Any], Sequence[str]]:
-        """Check the settings against the plugin's, and return them as they are stored."""
-        try:
-            plugin = self._plugins.get(spec.plugin)
-            names = secret_fields(plugin.settings) if plugin.settings else frozenset()
-            clear = self._with_kept_secrets(spec.settings, stored, names)
-            warnings = await asyncio.to_thread(self._plugins.check, plugin, clear)
-        except PluginError as error:
-            wrong = FieldError(field="plugin", code=error.code, message=error.message)
-            raise InvalidInputError(error.message, errors=[wrong], code=error.code) from error
-        return self._vault.seal(clear, names, place=str(stored.id)), warnings
-
-    def _with_kept_secrets(
-        self, settings: Mapping[str, Any], stored: Channel, names: Collection[str]
-    ) -> dict[str, Any]:
-        """Return the settings in clear, with the stored value of each secret that is masked."""
-        kept: dict[str, Any] = {}
-        wrong: list[FieldError] = []
-        for name, value in settings.items():
-            if is_sealed(value):
-                message = "Write the value itself; sealed ones are the database's own."
-                wrong.append(_wrong(name, code="value_not_allowed", message=message))
-            elif name in names and value == MASK:
-                kept[name] = stored.settings.get(name)
-                if not is_sealed(kept[name]):
-                    message = "No secret is stored that could stay as it is: write the secret."
-                    wrong.append(_wrong(name, code="secret_missing", message=message))
-        if wrong:
-            raise InvalidInputError(f"{wrong[0].field}: {wrong[0].message}", errors=wrong)
-        return dict(settings) | self._vault.open(kept, place=str(stored.id))
-
-
-def _wrong(name: str, *, code: str, message: str) -> FieldError:
-    return FieldError(field=f"settings.{name}", code=code, message=message)
 
 
 def _changed(channel: Channel, changes: Mapping[str, Any]) -> ChannelSpec:
