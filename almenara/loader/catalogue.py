@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,8 +21,6 @@ from almenara.loader.found import BrokenPlugin, Findings, FoundPlugin, Instance,
 
 #: The plugins that come with Almenara; they enter through the same door as anybody's.
 SHIPPED = Path(__file__).parent.parent / "plugins"
-
-_log = logging.getLogger("almenara.loader")
 
 
 class Plugins:
@@ -70,8 +67,6 @@ class Plugins:
         _add_packages(findings, packages)
         findings.found.sort(key=lambda plugin: plugin.qualified_name)
         self._findings = findings
-        for broken in findings.broken:
-            _log.warning("A plugin is broken: %s: %s", broken.file, broken.reason)
 
     def get(self, name: str) -> FoundPlugin:
         """Return the plugin that a channel names, such as ``Email`` or ``email.Email``.
