@@ -8,6 +8,7 @@ from datetime import datetime
 from almenara.database import Transaction, read_id
 from almenara.deliveries.messages import refresh_messages
 from almenara.deliveries.rows import Plan
+from almenara.deliveries.states import Reason
 
 
 async def expire(transaction: Transaction, *, now: datetime) -> int:
@@ -48,7 +49,7 @@ async def collapse(transaction: Transaction, plans: Sequence[Plan]) -> None:
         UPDATE delivery SET cancel_reason = COALESCE(cancel_reason, $1)
         WHERE status = 'sending' AND message_id IN ({older})
         """,
-        *("collapsed", *values),
+        *(Reason.COLLAPSED.value, *values),
     )
     rows = await transaction.fetch(
         f"""
