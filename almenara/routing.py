@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from almenara.database import Database
 from almenara.errors import FieldError, InvalidInputError
-from almenara.models import Channel, Topic, TopicChannel
+from almenara.models import Channel, ChannelState, Topic, TopicChannel
 from almenara.retry import parse_duration
 
 #: The revision of a configuration that nobody has changed yet.
@@ -32,6 +33,13 @@ class ChannelRoute:
     concurrency: int
     on_unknown: str
     revision: int
+    #: As written, such as ``10/s``; ``None``: any number.
+    rate: str | None = None
+    burst: int | None = None
+    breaker_failures: int = 20
+    breaker_wait: timedelta = timedelta(seconds=30)
+    #: Whether it takes nothing just now; what waits for it stays pending.
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,12 @@ class TopicRoute:
     enabled: bool
     strategy: str
     channels: tuple[str, ...]
+    #: By channel: which messages it takes; a channel that is not here takes all.
+    conditions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: In a failover chain: how long each channel has before the next one has its turn.
+    step_deadline: timedelta = timedelta(seconds=300)
+    #: Whether the texts of its messages are dropped when they are finished.
+    redact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,27 +131,41 @@ class Routing:
         channels = await Channel.all().using_db(reader)
         topics = await Topic.all().using_db(reader)
         links = await TopicChannel.all().using_db(reader).order_by("position")
+        states = await ChannelState.filter(state="paused").using_db(reader)
+        paused = {state.channel_id for state in states}
         names = {channel.id: channel.name for channel in channels}
-        of_topic: dict[Any, list[str]] = {}
+        of_topic: dict[UUID, list[TopicChannel]] = {}
         for link in links:
             if link.channel_id in names:
-                of_topic.setdefault(link.topic_id, []).append(names[link.channel_id])
+                of_topic.setdefault(link.topic_id, []).append(link)
         return Table(
             revision=revision,
             topics={
-                topic.name: TopicRoute(
-                    name=topic.name,
-                    enabled=topic.enabled,
-                    strategy=topic.strategy,
-                    channels=tuple(of_topic.get(topic.id, ())),
-                )
+                topic.name: _topic_route(topic, of_topic.get(topic.id, ()), names)
                 for topic in topics
             },
-            channels={channel.name: _channel_route(channel) for channel in channels},
+            channels={
+                channel.name: _channel_route(channel, paused=channel.id in paused)
+                for channel in channels
+            },
         )
 
 
-def _channel_route(channel: Channel) -> ChannelRoute:
+def _topic_route(
+    topic: Topic, links: Sequence[TopicChannel], names: Mapping[UUID, str]
+) -> TopicRoute:
+    return TopicRoute(
+        name=topic.name,
+        enabled=topic.enabled,
+        strategy=topic.strategy,
+        channels=tuple(names[link.channel_id] for link in links),
+        conditions={names[link.channel_id]: link.condition for link in links if link.condition},
+        step_deadline=timedelta(seconds=topic.step_deadline_seconds),
+        redact=topic.redact,
+    )
+
+
+def _channel_route(channel: Channel, *, paused: bool) -> ChannelRoute:
     return ChannelRoute(
         id=str(channel.id),
         name=channel.name,
@@ -149,6 +177,11 @@ def _channel_route(channel: Channel) -> ChannelRoute:
         concurrency=channel.concurrency,
         on_unknown=channel.on_unknown,
         revision=channel.revision,
+        rate=channel.rate,
+        burst=channel.burst,
+        breaker_failures=channel.breaker_failures,
+        breaker_wait=parse_duration(channel.breaker_wait),
+        paused=paused,
     )
 
 

@@ -34,6 +34,8 @@ async def insert(transaction: Transaction, deliveries: Sequence[NewDelivery]) ->
             "lease_until": "timestamptz",
             "resend_of": "uuid",
             "created_at": "timestamptz",
+            "chained": "boolean",
+            "replay_id": "uuid",
         },
         [_row(delivery) for delivery in deliveries],
     )
@@ -138,4 +140,6 @@ def _row(delivery: NewDelivery) -> tuple[object, ...]:
         claim.lease_until if claim else None,
         delivery.resend_of,
         delivery.created_at,
+        delivery.chained,
+        delivery.replay_id,
     )

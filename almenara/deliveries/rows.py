@@ -32,6 +32,8 @@ class NewMessage:
     send_at: datetime | None = None
     expires_at: datetime | None = None
     collapse_key: str | None = None
+    #: Its texts are dropped when it is finished.
+    redact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,9 @@ class NewDelivery:
     claim: Claim | None = None
     resend_of: UUID | None = None
     expires_at: datetime | None = None
+    #: Part of a failover chain, in the order of ``position``.
+    chained: bool = False
+    replay_id: UUID | None = None
 
     @property
     def status(self) -> Status:

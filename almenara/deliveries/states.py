@@ -41,6 +41,10 @@ class Reason(StrEnum):
     EXPIRED = "expired"
     #: cancelled: a newer message with its topic and collapse key came.
     COLLAPSED = "collapsed"
+    #: cancelled: in a failover chain, the deadline of its step passed while it waited.
+    SUPERSEDED = "superseded"
+    #: cancelled: in a failover chain, another channel sent the message.
+    NOT_NEEDED = "not_needed"
     #: cancelled: somebody asked for it.
     OPERATOR = "operator"
     #: cancelled: its channel was deleted.

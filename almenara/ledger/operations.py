@@ -92,6 +92,7 @@ async def insert_messages(transaction: Transaction, plans: Sequence[Plan]) -> No
             "send_at": "timestamptz",
             "expires_at": "timestamptz",
             "collapse_key": "text",
+            "redact": "boolean",
             "created_at": "timestamptz",
         },
         [_message_row(plan) for plan in plans],
@@ -213,5 +214,6 @@ def _message_row(plan: Plan) -> tuple[object, ...]:
         message.send_at,
         message.expires_at,
         message.collapse_key,
+        message.redact,
         message.created_at,
     )

@@ -19,16 +19,18 @@ from almenara.errors import ConfigurationError
 from almenara.migrations import is_empty, migrate, missing_migrations
 from almenara.settings import Settings
 
-NAMES = ["0001_initial", "0002_discipline"]
+NAMES = ["0001_initial", "0002_discipline", "0003_policies"]
 #: A process must have migrated within so many seconds.
 PATIENCE_SECONDS = 20
 TABLES = {
     "attempt",
     "channel",
+    "channel_state",
     "configuration",
     "delivery",
     "idempotency_key",
     "message",
+    "replay",
     "topic",
     "topic_channel",
     "tortoise_migrations",

@@ -39,11 +39,14 @@ INDEXES: list[str] = [
 MODELS = (
     models.Configuration,
     models.Channel,
+    models.ChannelState,
     models.Topic,
     models.TopicChannel,
     models.Message,
     models.Delivery,
     models.Attempt,
+    models.IdempotencyKey,
+    models.Replay,
 )
 
 

@@ -1,107 +1,11 @@
-"""The stored nouns: topics and channels, and the log of messages, deliveries and attempts.
-
-The ledger writes the log by statements of its own; these models read it, and say what the migrated
-schema must be. Times are UTC. Ids are UUIDv7 made by the application, so their order is the order
-of time.
-"""
+"""The log: messages with their keys, deliveries, attempts, replays."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from uuid import UUID
 
 from tortoise import fields
 from tortoise.models import Model
-from uuid_utils.compat import uuid7
-
-
-def new_id() -> UUID:
-    """Return a new UUIDv7: later ids of one process are greater."""
-    return uuid7()
-
-
-def lowest_id(moment: datetime) -> UUID:
-    """Return the least UUIDv7 of a moment, so that times can be looked up by their ids."""
-    milliseconds = max(0, int(moment.timestamp() * 1000)) & 0xFFFF_FFFF_FFFF
-    return UUID(int=milliseconds << 80 | 0x7 << 76 | 0x8 << 60)
-
-
-class Configuration(Model):
-    """One row: the revision that moves with each change of topics and channels."""
-
-    id = fields.SmallIntField(primary_key=True, generated=False)
-    revision = fields.BigIntField()
-
-    class Meta:
-        """Where it is stored."""
-
-        table = "configuration"
-
-
-class Channel(Model):
-    """One configured way out."""
-
-    id = fields.UUIDField(primary_key=True, default=new_id)
-    name = fields.CharField(max_length=64, unique=True)
-    #: The plugin class: ``Email``, or ``email.Email``.
-    plugin = fields.CharField(max_length=200)
-    #: The plugin's settings; secret values are sealed (see ``secrets.py``).
-    settings = fields.JSONField[dict[str, object]](default=dict)
-    enabled = fields.BooleanField(default=True)
-    #: Deadline of one attempt.
-    timeout_seconds = fields.FloatField(default=15.0)
-    #: Durations between attempts, such as ``["10s", "1m"]``.
-    retry_schedule = fields.JSONField[list[str]]()
-    #: Attempts at once in one process.
-    concurrency = fields.SmallIntField(default=16)
-    #: After an attempt of unknown outcome: ``retry`` or ``hold``.
-    on_unknown = fields.CharField(max_length=8, default="retry")
-    #: Moves with each change of this channel.
-    revision = fields.BigIntField(default=1)
-    created_at = fields.DatetimeField()
-    updated_at = fields.DatetimeField()
-
-    class Meta:
-        """Where it is stored."""
-
-        table = "channel"
-
-
-class Topic(Model):
-    """The name a sender uses."""
-
-    id = fields.UUIDField(primary_key=True, default=new_id)
-    name = fields.CharField(max_length=64, unique=True)
-    strategy = fields.CharField(max_length=16, default="all")
-    enabled = fields.BooleanField(default=True)
-    created_at = fields.DatetimeField()
-    updated_at = fields.DatetimeField()
-
-    class Meta:
-        """Where it is stored."""
-
-        table = "topic"
-
-
-class TopicChannel(Model):
-    """One channel of a topic, at its place in the order."""
-
-    id = fields.UUIDField(primary_key=True, default=new_id)
-    topic: fields.ForeignKeyRelation[Topic] = fields.ForeignKeyField(
-        "almenara.Topic", related_name="links", on_delete=fields.CASCADE
-    )
-    topic_id: UUID
-    channel: fields.ForeignKeyRelation[Channel] = fields.ForeignKeyField(
-        "almenara.Channel", related_name="links", on_delete=fields.RESTRICT
-    )
-    channel_id: UUID
-    position = fields.SmallIntField()
-
-    class Meta:
-        """Where it is stored."""
-
-        table = "topic_channel"
-        unique_together = (("topic", "channel"),)
 
 
 class Message(Model):
@@ -127,6 +31,9 @@ class Message(Model):
     expires_at = fields.DatetimeField(null=True)
     #: A newer message with the same topic and key cancels this one while it waits.
     collapse_key = fields.CharField(max_length=255, null=True)
+    #: Its topic's, when it was accepted: its texts are dropped when it is finished.
+    redact = fields.BooleanField(default=False, db_default=False)
+    redacted_at = fields.DatetimeField(null=True)
     created_at = fields.DatetimeField()
 
     class Meta:
@@ -163,6 +70,8 @@ class Delivery(Model):
     #: The channel's name, kept when the channel is gone.
     channel = fields.CharField(max_length=64)
     position = fields.SmallIntField()
+    #: Part of a failover chain, in the order of ``position``.
+    chained = fields.BooleanField(default=False, db_default=False)
     status = fields.CharField(max_length=16)
     reason = fields.CharField(max_length=32, null=True)
     priority = fields.SmallIntField()
@@ -185,6 +94,8 @@ class Delivery(Model):
     reference = fields.CharField(max_length=255, null=True)
     #: The delivery that this one sends again.
     resend_of = fields.UUIDField(null=True)
+    #: The replay that made this delivery.
+    replay_id = fields.UUIDField(null=True)
     created_at = fields.DatetimeField()
     finished_at = fields.DatetimeField(null=True)
 
@@ -218,3 +129,36 @@ class Attempt(Model):
         """Where it is stored."""
 
         table = "attempt"
+
+
+class Replay(Model):
+    """A wish to send many final deliveries again, and how far it has come."""
+
+    id = fields.UUIDField(primary_key=True, generated=False)
+    #: ``running``, ``done`` or ``cancelled``.
+    status = fields.CharField(max_length=16)
+    #: Which deliveries: by channel, topic, status, reason and time.
+    filters = fields.JSONField[dict[str, object]]()
+    #: How many may be sent again in a span of time, such as ``10/s``; ``None``: any number.
+    rate = fields.CharField(max_length=16, null=True)
+    #: How many were found when it began.
+    total_count = fields.IntField()
+    #: How many new deliveries it made.
+    resent_count = fields.IntField(default=0, db_default=0)
+    #: How many it left out: sent again meanwhile, expired, redacted, their channel gone.
+    skipped_count = fields.IntField(default=0, db_default=0)
+    #: The last delivery that was looked at; it goes on behind it.
+    cursor = fields.UUIDField(null=True)
+    #: Deliveries that are newer than the replay are not its business.
+    until_id = fields.UUIDField()
+    #: When it may go on, by its rate.
+    due_at = fields.DatetimeField()
+    #: Who asked for it; ``None`` without a token.
+    requested_by = fields.CharField(max_length=255, null=True)
+    created_at = fields.DatetimeField()
+    finished_at = fields.DatetimeField(null=True)
+
+    class Meta:
+        """Where it is stored."""
+
+        table = "replay"

@@ -1,0 +1,25 @@
+"""The stored nouns: topics and channels, and the log of messages, deliveries and attempts.
+
+The ledger writes the log by statements of its own; these models read it, and say what the migrated
+schema must be. Times are UTC. Ids are UUIDv7 made by the application, so their order is the order
+of time.
+"""
+
+from almenara.models.configuration import Channel, ChannelState, Configuration, Topic, TopicChannel
+from almenara.models.ids import lowest_id, new_id
+from almenara.models.log import Attempt, Delivery, IdempotencyKey, Message, Replay
+
+__all__ = [
+    "Attempt",
+    "Channel",
+    "ChannelState",
+    "Configuration",
+    "Delivery",
+    "IdempotencyKey",
+    "Message",
+    "Replay",
+    "Topic",
+    "TopicChannel",
+    "lowest_id",
+    "new_id",
+]
