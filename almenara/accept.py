@@ -73,16 +73,17 @@ class Acceptor:
         for _ in range(_PLANS_ALLOWED):
             now = self._clock()
             table = self._routing.table
-            found, channels = find_route(table, message.topic, channel)
-            message = dataclasses.replace(message, topic=found, created_at=now)
+            route = find_route(table, message.topic, channel)
+            message = dataclasses.replace(message, topic=route.topic, created_at=now)
             plan = plan_message(
                 message,
-                channels,
+                route.channels,
                 revision=table.revision,
                 now=now,
                 new_id=new_id,
                 take_slot=self._queue.take_slot,
                 key=kept or None,
+                step_deadline=route.step_deadline,
             )
             accepted = await self._commit(plan)
             if accepted.acceptance is not Acceptance.STALE:

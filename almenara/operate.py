@@ -5,8 +5,9 @@ Resending never changes what was: it makes new deliveries that name the old ones
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from almenara.database import Database, Row, Transaction, read_id, read_timestamp
@@ -24,7 +25,13 @@ from almenara.ledger import Ledger
 from almenara.models import new_id
 from almenara.plan import no_slot, plan_delivery
 from almenara.queues.base import Queue
-from almenara.routing import ChannelRoute, Routing, TopicRoute
+from almenara.routing import (
+    DEFAULT_STEP_DEADLINE,
+    ChannelRoute,
+    Routing,
+    TopicRoute,
+    route_of,
+)
 
 _NOT_FINAL = (Status.PENDING, Status.SENDING, Status.HELD)
 
@@ -145,18 +152,16 @@ class Operator:
             rows = await transaction.fetch(_NEWEST.format(by="message_id"), message_id)
             if not rows:
                 return await self._insert_first(transaction, message)
-            again = [
-                row
-                for row in rows
-                if row["status"] not in _NOT_FINAL and (sent_too or row["status"] != Status.SENT)
-            ]
+            chain = any(row["chained"] for row in rows)
+            again = (_chain if chain else _each)(rows, sent_too=sent_too)
             if not again:
                 raise ConflictError(
                     "Nothing of this message failed or was cancelled; add ?sent_too=true to send "
                     "again what was sent.",
                     code="nothing_to_resend",
                 )
-            return await self._insert_again(transaction, again)
+            step = self._step_of(message) if chain else None
+            return await self._insert_again(transaction, again, step=step)
 
         deliveries = await self._ledger.run(work)
         self._queue.ring([delivery.channel for delivery in deliveries])
@@ -173,12 +178,17 @@ class Operator:
         if not count:
             raise ConflictError("Nothing is left to cancel: all of it is final.", code="final")
 
+    def _step_of(self, message: Row) -> timedelta:
+        """Return how long each channel has when a failover chain begins anew."""
+        topic = self._routing.table.topics.get(message["topic"] or "")
+        return topic.step_deadline if topic else DEFAULT_STEP_DEADLINE
+
     async def _insert_again(
-        self, transaction: Transaction, rows: Sequence[Row]
+        self, transaction: Transaction, rows: Sequence[Row], *, step: timedelta | None = None
     ) -> Sequence[NewDelivery]:
-        """Insert deliveries that name the old ones."""
+        """Insert deliveries that name the old ones; with a step deadline, as a failover chain."""
         table = self._routing.table
-        deliveries = []
+        deliveries: list[NewDelivery] = []
         for row in rows:
             channel = table.channels.get(row["channel"])
             if channel is None:
@@ -186,20 +196,31 @@ class Operator:
                     f"The channel {row['channel']!r} is gone; send a new message.",
                     code="channel_gone",
                 )
-            deliveries.append(self._delivery(row["message_id"], channel, row))
+            again = self._delivery(row["message_id"], channel, row)
+            if step is not None:
+                due_at = again.due_at + len(deliveries) * step
+                again = dataclasses.replace(again, chained=True, due_at=due_at)
+            deliveries.append(again)
         return await self._insert(transaction, deliveries)
 
     async def _insert_first(self, transaction: Transaction, message: Row) -> Sequence[NewDelivery]:
         """Route a message that had no route."""
         table = self._routing.table
         topic = table.topics.get(message["topic"] or "")
-        channels = table.channels_of(topic) if topic else ()
-        if not channels:
+        route = route_of(table, topic) if topic else None
+        if route is None or not route.channels:
             raise ConflictError(_still_no_route(message["topic"], topic), code="no_route")
         deliveries = [
             self._delivery(message["id"], channel, message, position=position)
-            for position, channel in enumerate(channels)
+            for position, channel in enumerate(route.channels)
         ]
+        if route.step_deadline is not None:
+            deliveries = [
+                dataclasses.replace(
+                    one, chained=True, due_at=one.due_at + one.position * route.step_deadline
+                )
+                for one in deliveries
+            ]
         return await self._insert(transaction, deliveries)
 
     def _delivery(
@@ -231,6 +252,23 @@ class Operator:
         await insert(transaction, deliveries)
         await refresh_messages(transaction, [one.message_id for one in deliveries])
         return deliveries
+
+
+def _each(rows: Sequence[Row], *, sent_too: bool) -> Sequence[Row]:
+    """Return what of independent deliveries is sent again."""
+    return [
+        row
+        for row in rows
+        if row["status"] not in _NOT_FINAL and (sent_too or row["status"] != Status.SENT)
+    ]
+
+
+def _chain(rows: Sequence[Row], *, sent_too: bool) -> Sequence[Row]:
+    """Return what of a failover chain is sent again: the whole of it, once it has ended."""
+    statuses = {row["status"] for row in rows}
+    if statuses & set(_NOT_FINAL) or (Status.SENT in statuses and not sent_too):
+        return ()
+    return sorted((row for row in rows if row["chained"]), key=lambda row: int(row["position"]))
 
 
 def _still_no_route(name: str | None, topic: TopicRoute | None) -> str:

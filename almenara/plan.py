@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from almenara.deliveries import LEASE, Claim, Key, NewDelivery, NewMessage, Plan, roll_up
@@ -22,29 +22,39 @@ def plan_message(
     new_id: Callable[[], UUID],
     take_slot: TakeSlot,
     key: Key | None = None,
+    step_deadline: timedelta | None = None,
 ) -> Plan:
     """Plan one delivery for each channel.
 
     A delivery is born claimed when it is due now and ``take_slot`` gives it a slot; whoever writes
     the plan owes that slot an attempt, or gives it back.
+
+    Args:
+        step_deadline: the channels are a failover chain, and each has so long before the next one
+            has its turn.
     """
     due_at = message.send_at or now
+    chained = step_deadline is not None
+    step = step_deadline or timedelta()
     deliveries = tuple(
         plan_delivery(
             message.id,
             channel,
             position=position,
             priority=message.priority,
-            due_at=due_at,
+            due_at=due_at + position * step,
             now=now,
             new_id=new_id,
             take_slot=take_slot,
             expires_at=message.expires_at,
+            chained=chained,
         )
         for position, channel in enumerate(channels)
     )
     status = roll_up(
-        (delivery.status for delivery in deliveries), scheduled=message.send_at is not None
+        (delivery.status for delivery in deliveries),
+        scheduled=message.send_at is not None,
+        chained=chained,
     )
     return Plan(message=message, status=status, deliveries=deliveries, revision=revision, key=key)
 
@@ -61,6 +71,7 @@ def plan_delivery(
     take_slot: TakeSlot,
     resend_of: UUID | None = None,
     expires_at: datetime | None = None,
+    chained: bool = False,
 ) -> NewDelivery:
     """Plan the delivery of one message through one channel."""
     delivery_id = new_id()
@@ -87,6 +98,7 @@ def plan_delivery(
         claim=claim,
         resend_of=resend_of,
         expires_at=expires_at,
+        chained=chained,
     )
 
 

@@ -17,6 +17,9 @@ from almenara.retry import parse_duration
 #: The revision of a configuration that nobody has changed yet.
 UNTOUCHED = 1
 
+#: How long each channel of a failover chain has, unless its topic says otherwise.
+DEFAULT_STEP_DEADLINE = timedelta(seconds=300)
+
 
 @dataclass(frozen=True, slots=True)
 class ChannelRoute:
@@ -53,7 +56,7 @@ class TopicRoute:
     #: By channel: which messages it takes; a channel that is not here takes all.
     conditions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     #: In a failover chain: how long each channel has before the next one has its turn.
-    step_deadline: timedelta = timedelta(seconds=300)
+    step_deadline: timedelta = DEFAULT_STEP_DEADLINE
     #: Whether the texts of its messages are dropped when they are finished.
     redact: bool = False
 
@@ -96,16 +99,36 @@ class Table:
         return tuple(channel for channel in channels if channel.enabled)
 
 
-def find_route(
-    table: Table, topic: str | None, channel: str | None
-) -> tuple[str | None, Sequence[ChannelRoute]]:
-    """Find the topic's name as it is stored, and the channels to deliver to, in order."""
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where one message goes."""
+
+    #: The topic's name as it is stored.
+    topic: str | None
+    #: The channels to deliver to, in order.
+    channels: Sequence[ChannelRoute]
+    #: Set for a failover chain: how long each channel has before the next one has its turn.
+    step_deadline: timedelta | None = None
+
+
+def find_route(table: Table, topic: str | None, channel: str | None) -> Route:
+    """Find where a message goes.
+
+    Raises:
+        InvalidInputError: there is no such topic or channel; says the nearest names.
+    """
     if channel is not None:
         one = table.channel(channel)
         # A disabled one too: what was addressed to it waits until it is enabled.
-        return topic and topic.strip().lower(), (one,)
-    found = table.topic(topic or "")
-    return found.name, table.channels_of(found)
+        return Route(topic and topic.strip().lower(), (one,))
+    return route_of(table, table.topic(topic or ""))
+
+
+def route_of(table: Table, topic: TopicRoute) -> Route:
+    """Return where messages of a topic go."""
+    channels = table.channels_of(topic)
+    failover = topic.strategy == "failover"
+    return Route(topic.name, channels, topic.step_deadline if failover else None)
 
 
 class Routing:

@@ -52,6 +52,8 @@ class DeliverySummary(BaseModel):
     due_at: datetime
     attempt_number: int
     reference: str | None
+    #: Part of a failover chain: sent only if those before it did not succeed.
+    chained: bool
     resend_of: UUID | None
     created_at: datetime
     finished_at: datetime | None

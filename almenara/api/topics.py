@@ -53,7 +53,14 @@ class TopicFields(StrictModel):
         default=None, description="The channels in order: names, or objects with `channel`."
     )
     channel: NewName | None = Field(default=None, description="The one channel; short for a list.")
-    strategy: Literal["all"] = Field(default="all", description="`all`: to every channel.")
+    strategy: Literal["all", "failover"] = Field(
+        default="all",
+        description="`all`: to every channel. `failover`: to the first, and to the next one only "
+        "when the one before failed, is held, or has had its time.",
+    )
+    step_deadline_seconds: Annotated[int, Field(ge=5, le=86_400)] = Field(
+        default=300, description="With `failover`: how long each channel has before the next one."
+    )
     enabled: bool = Field(default=True, description="Messages on a disabled topic have no route.")
 
     @model_validator(mode="after")
@@ -87,6 +94,7 @@ class TopicOut(BaseModel):
 
     name: str
     strategy: str
+    step_deadline_seconds: int
     channels: list[TopicChannelOut]
     enabled: bool
     created_at: datetime
@@ -138,7 +146,7 @@ async def replace_topic(
 async def change_topic(name: Name, body: TopicFields, parts: PartsNeeded) -> TopicOut:
     """Change what is given of a topic, and leave the rest."""
     changes: dict[str, Any] = body.model_dump(
-        include=body.model_fields_set & {"strategy", "enabled"}
+        include=body.model_fields_set & {"strategy", "step_deadline_seconds", "enabled"}
     )
     names = body.names()
     if names is not None:
@@ -158,6 +166,7 @@ def topic_out(stored: StoredTopic) -> TopicOut:
     return TopicOut(
         name=topic.name,
         strategy=topic.strategy,
+        step_deadline_seconds=topic.step_deadline_seconds,
         channels=[TopicChannelOut(channel=name) for name in stored.channels],
         enabled=topic.enabled,
         created_at=topic.created_at,
@@ -170,4 +179,10 @@ def _spec(name: str, body: TopicFields) -> TopicSpec:
     if names is None:
         message = "Name the topic's channels, in order; an empty list is allowed."
         raise refusal("channels", code="missing", message=message)
-    return TopicSpec(name=name, channels=names, strategy=body.strategy, enabled=body.enabled)
+    return TopicSpec(
+        name=name,
+        channels=names,
+        strategy=body.strategy,
+        step_deadline_seconds=body.step_deadline_seconds,
+        enabled=body.enabled,
+    )

@@ -25,6 +25,7 @@ class TopicSpec:
     name: str
     channels: Sequence[str]
     strategy: str = "all"
+    step_deadline_seconds: int = 300
     enabled: bool = True
 
 
@@ -109,6 +110,7 @@ class Topics:
                 name=stored.name,
                 channels=await _channels_of(stored, transaction.client),
                 strategy=stored.strategy,
+                step_deadline_seconds=stored.step_deadline_seconds,
                 enabled=stored.enabled,
             )
             return await self._store(transaction, stored, dataclasses.replace(old, **changes))
@@ -136,7 +138,12 @@ class Topics:
         now = self._clock()
         topic = stored or Topic(name=spec.name, created_at=now)
         topic.update_from_dict(
-            {"strategy": spec.strategy, "enabled": spec.enabled, "updated_at": now}
+            {
+                "strategy": spec.strategy,
+                "step_deadline_seconds": spec.step_deadline_seconds,
+                "enabled": spec.enabled,
+                "updated_at": now,
+            }
         )
         await topic.save(using_db=client, force_create=stored is None)
         await TopicChannel.filter(topic_id=topic.id).using_db(client).delete()

@@ -25,6 +25,22 @@ ChannelNames = Annotated[
     list[str] | None,
     typer.Option("--channel", metavar="CHANNEL", help="A channel of the topic; repeatable."),
 ]
+Strategy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="all|failover",
+        help="To every channel, or to the next one only when the one before does not send.",
+    ),
+]
+StepDeadline = Annotated[
+    int | None,
+    typer.Option(
+        "--step-deadline",
+        metavar="SECONDS",
+        min=1,
+        help="With failover: how long each channel has before the next one.",
+    ),
+]
 
 
 def list_topics(as_json: AsJson = False) -> None:
@@ -53,24 +69,45 @@ def show_topic(name: Name, as_json: AsJson = False) -> None:
 
 
 def create_topic(
-    name: Name, channel: ChannelNames = None, enabled: Enabled = None, as_json: AsJson = False
+    name: Name,
+    channel: ChannelNames = None,
+    strategy: Strategy = None,
+    step_deadline: StepDeadline = None,
+    enabled: Enabled = None,
+    as_json: AsJson = False,
 ) -> None:
     """Create a topic.
 
     Example: `almenara topics create sales --channel team-slack --channel backoffice-mail`
     """
-    body = given(name=name, channels=channel or [], enabled=enabled)
+    body = given(
+        name=name,
+        channels=channel or [],
+        strategy=strategy,
+        step_deadline_seconds=step_deadline,
+        enabled=enabled,
+    )
     print_written("Topic", "created", connect().post("/v1/topics", body), as_json=as_json)
 
 
 def update_topic(
-    name: Name, channel: ChannelNames = None, enabled: Enabled = None, as_json: AsJson = False
+    name: Name,
+    channel: ChannelNames = None,
+    strategy: Strategy = None,
+    step_deadline: StepDeadline = None,
+    enabled: Enabled = None,
+    as_json: AsJson = False,
 ) -> None:
     """Change what is given of a topic; channels replace those it has.
 
     Example: `almenara topics update sales --channel team-slack --disabled`
     """
-    body = given(channels=channel or None, enabled=enabled)
+    body = given(
+        channels=channel or None,
+        strategy=strategy,
+        step_deadline_seconds=step_deadline,
+        enabled=enabled,
+    )
     refuse_nothing(body)
     answer = connect().call("PATCH", path_to("topics", name), body)
     print_written("Topic", "changed", answer, as_json=as_json)
@@ -95,12 +132,18 @@ def _print_topic(topic: Mapping[str, Any]) -> None:
         [
             ("topic", topic["name"]),
             ("channels", _channel_names(topic)),
-            ("strategy", topic["strategy"]),
+            ("strategy", _strategy(topic)),
             ("enabled", yes_or_no(topic["enabled"])),
             ("created", show_moment(topic["created_at"])),
             ("changed", show_moment(topic["updated_at"])),
         ]
     )
+
+
+def _strategy(topic: Mapping[str, Any]) -> str:
+    if topic["strategy"] == "failover":
+        return f"failover, {topic['step_deadline_seconds']} s for each channel"
+    return str(topic["strategy"])
 
 
 def _channel_names(topic: Mapping[str, Any]) -> str:

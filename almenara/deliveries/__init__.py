@@ -6,12 +6,14 @@ that the ledger opened.
 """
 
 from almenara.deliveries.attempts import claim_due, rescue, settle
+from almenara.deliveries.chains import HAS_ITS_TURN
 from almenara.deliveries.messages import refresh_messages
 from almenara.deliveries.operator import cancel, give_back, insert, release
 from almenara.deliveries.rows import Key, NewDelivery, NewMessage, Plan
 from almenara.deliveries.staleness import collapse, expire
 from almenara.deliveries.states import (
     DEATHS_ALLOWED,
+    DEATHS_IN_COMPANY,
     FINAL,
     LEASE,
     TRANSITIONS,
@@ -27,7 +29,9 @@ from almenara.deliveries.states import (
 
 __all__ = [
     "DEATHS_ALLOWED",
+    "DEATHS_IN_COMPANY",
     "FINAL",
+    "HAS_ITS_TURN",
     "LEASE",
     "TRANSITIONS",
     "Claim",

@@ -8,17 +8,28 @@ from datetime import datetime
 from uuid import UUID
 
 from almenara.database import Row, Transaction, read_id, read_timestamp
+from almenara.deliveries.chains import HAS_ITS_TURN, end_chains, pass_on, supersede
 from almenara.deliveries.messages import lock_messages, refresh_messages
-from almenara.deliveries.states import LEASE, Claim, Outcome, Result, after_unknown
+from almenara.deliveries.states import (
+    DEATHS_IN_COMPANY,
+    ENDED_WITHOUT_SUCCESS,
+    LEASE,
+    Claim,
+    Outcome,
+    Result,
+    Status,
+    after_unknown,
+)
 from almenara.models import new_id
 
-#: What is due of one channel, by urgency: one look into the partial index.
-_MOST_URGENT = """
-    SELECT id FROM delivery
-    WHERE status = 'pending' AND channel = $1 AND due_at <= $2
-        AND (expires_at IS NULL OR expires_at > $2)
-    ORDER BY priority, due_at LIMIT $3
+#: For a WHERE on ``delivery``: it may be claimed beside others at ``$2``.
+_CLAIMABLE = f"""
+    status = 'pending' AND channel = $1 AND due_at <= $2 AND death_count < {DEATHS_IN_COMPANY}
+    AND (expires_at IS NULL OR expires_at > $2) AND {HAS_ITS_TURN}
 """
+
+#: What is due of one channel, by urgency: one look into the partial index.
+_MOST_URGENT = f"SELECT id FROM delivery WHERE {_CLAIMABLE} ORDER BY priority, due_at LIMIT $3"
 
 #: The same by age alone: the oldest of each priority, each found in the index, and of these the
 #: oldest.
@@ -27,15 +38,21 @@ _OLDEST = (
     + " UNION ALL ".join(
         f"""
         SELECT * FROM (
-            SELECT id, due_at FROM delivery
-            WHERE status = 'pending' AND channel = $1 AND priority = {priority} AND due_at <= $2
-                AND (expires_at IS NULL OR expires_at > $2)
+            SELECT id, due_at FROM delivery WHERE priority = {priority} AND {_CLAIMABLE}
             ORDER BY due_at LIMIT $3) AS of_priority_{priority}
         """
         for priority in range(1, 6)
     )
     + ") AS heads ORDER BY due_at, id LIMIT $3)"
 )
+
+#: What processes have died on, the oldest of one channel.
+_SUSPECT = f"""
+    SELECT id FROM delivery
+    WHERE status = 'pending' AND channel = $1 AND due_at <= $2
+        AND death_count >= {DEATHS_IN_COMPANY} AND {HAS_ITS_TURN}
+    ORDER BY due_at LIMIT $3
+"""
 
 
 async def claim_due(
@@ -44,16 +61,20 @@ async def claim_due(
     *,
     now: datetime,
     oldest_first: bool = False,
+    suspects: bool = False,
 ) -> list[Claim]:
     """Claim what is due, up to each channel's limit, the most urgent and oldest first.
 
     What another process is claiming at the same moment is passed over. The claim is committed
-    before anything is sent, so a full disk stops sends instead of repeating them.
+    before anything is sent, so a full disk stops sends instead of repeating them. In a failover
+    chain, what waits before a delivery whose deadline has come is cancelled first.
 
     Args:
         oldest_first: by age alone, so that what is not urgent has its turn too.
+        suspects: what processes have died on, and nothing else; whoever claims it tries it alone.
     """
-    picked = _OLDEST if oldest_first else _MOST_URGENT
+    picked = _SUSPECT if suspects else _OLDEST if oldest_first else _MOST_URGENT
+    await supersede(transaction, limits, now=now)
     token = new_id()
     skip = "FOR UPDATE SKIP LOCKED" if transaction.dialect == "postgres" else ""
     claims: list[Claim] = []
@@ -97,10 +118,25 @@ async def settle(transaction: Transaction, results: Sequence[Result]) -> list[bo
     held = [False] * len(results)
     for turn in _turns(results):
         moved = await _move(transaction, [results[index] for index in turn])
+        ids = {read_id(row["id"]) for row in moved}
         for index in turn:
-            held[index] = results[index].claim.delivery_id in moved
+            held[index] = results[index].claim.delivery_id in ids
+        await _follow_chains(
+            transaction, moved, now=max(results[index].finished_at for index in turn)
+        )
     await refresh_messages(transaction, message_ids)
     return held
+
+
+async def _follow_chains(transaction: Transaction, moved: Sequence[Row], *, now: datetime) -> None:
+    """Let failover chains go on, or end."""
+    links = [row for row in moved if row["chained"]]
+    sent = {read_id(row["message_id"]) for row in links if row["status"] == Status.SENT}
+    await end_chains(transaction, sent, now=now)
+    stopped = {
+        read_id(row["message_id"]) for row in links if row["status"] in ENDED_WITHOUT_SUCCESS
+    }
+    await pass_on(transaction, stopped - sent, now=now)
 
 
 def _turns(results: Sequence[Result]) -> list[list[int]]:
@@ -116,8 +152,8 @@ def _turns(results: Sequence[Result]) -> list[list[int]]:
     return turns
 
 
-async def _move(transaction: Transaction, results: Sequence[Result]) -> set[UUID]:
-    """Move the deliveries whose claims are held, and return their ids."""
+async def _move(transaction: Transaction, results: Sequence[Result]) -> Sequence[Row]:
+    """Move the deliveries whose claims are held, and return where each of them stands now."""
     source, values = transaction.rows(
         {
             "id": "uuid",
@@ -147,7 +183,7 @@ async def _move(transaction: Transaction, results: Sequence[Result]) -> set[UUID
             for result in results
         ],
     )
-    rows = await transaction.fetch(
+    return await transaction.fetch(
         f"""
         UPDATE delivery SET
             status = CASE
@@ -168,11 +204,11 @@ async def _move(transaction: Transaction, results: Sequence[Result]) -> set[UUID
         FROM {source}
         WHERE delivery.id = v.id AND delivery.status = 'sending'
             AND delivery.attempt_number = v.attempt_number AND delivery.token = v.token
-        RETURNING delivery.id
+        RETURNING delivery.id, delivery.message_id, delivery.channel, delivery.status,
+            delivery.reason, delivery.attempt_number, delivery.chained
         """,
         *values,
     )
-    return {read_id(row["id"]) for row in rows}
 
 
 async def rescue(

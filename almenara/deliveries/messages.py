@@ -19,7 +19,8 @@ async def refresh_messages(transaction: Transaction, message_ids: Iterable[UUID]
         f"""
         SELECT message.id AS id, message.send_at AS send_at, delivery.status AS status,
             MAX(CASE WHEN delivery.resend_of IS NULL THEN delivery.attempt_number ELSE 1 END)
-                AS attempts
+                AS attempts,
+            MAX(CASE WHEN delivery.chained THEN 1 ELSE 0 END) AS chained
         FROM message
         JOIN delivery ON delivery.message_id = message.id
         LEFT JOIN delivery newer ON newer.resend_of = delivery.id
@@ -45,6 +46,7 @@ def _rolled_up(rows: Sequence[Row]) -> MessageStatus:
     return roll_up(
         (row["status"] for row in rows),
         scheduled=rows[0]["send_at"] is not None and not any(row["attempts"] for row in rows),
+        chained=any(row["chained"] for row in rows),
     )
 
 

@@ -8,9 +8,10 @@ from typing import Literal
 from uuid import UUID
 
 from almenara.database import Transaction, read_id
+from almenara.deliveries.chains import pass_on
 from almenara.deliveries.messages import lock_messages, refresh_messages
 from almenara.deliveries.rows import NewDelivery
-from almenara.deliveries.states import Claim, Reason
+from almenara.deliveries.states import Claim, Reason, Status
 
 
 async def insert(transaction: Transaction, deliveries: Sequence[NewDelivery]) -> None:
@@ -62,9 +63,12 @@ async def cancel(
     rows = await transaction.fetch(
         f"""
         UPDATE delivery SET status = 'cancelled', reason = $1, finished_at = $2
-        WHERE {by} = $3 AND status IN ('pending', 'held') RETURNING message_id
+        WHERE {by} = $3 AND status IN ('pending', 'held') RETURNING message_id, chained
         """,
         *(reason.value, now, value),
+    )
+    await pass_on(
+        transaction, {read_id(row["message_id"]) for row in rows if row["chained"]}, now=now
     )
     await refresh_messages(transaction, [read_id(row["message_id"]) for row in rows])
     return marked + len(rows)
@@ -95,7 +99,7 @@ async def give_back(transaction: Transaction, claims: Sequence[Claim]) -> None:
         {"id": "uuid", "token": "uuid"},
         [(claim.delivery_id, claim.token) for claim in claims],
     )
-    await transaction.execute(
+    rows = await transaction.fetch(
         f"""
         UPDATE delivery SET
             status = CASE WHEN cancel_reason IS NULL THEN 'pending' ELSE 'cancelled' END,
@@ -105,9 +109,17 @@ async def give_back(transaction: Transaction, claims: Sequence[Claim]) -> None:
             lease_until = NULL, cancel_reason = NULL
         FROM {source}
         WHERE delivery.id = v.id AND delivery.token = v.token AND delivery.status = 'sending'
+        RETURNING delivery.message_id, delivery.status, delivery.chained
         """,
         *values,
     )
+    stopped = {
+        read_id(row["message_id"])
+        for row in rows
+        if row["chained"] and row["status"] == Status.CANCELLED
+    }
+    if stopped:
+        await pass_on(transaction, stopped, now=max(claim.started_at for claim in claims))
     await refresh_messages(transaction, message_ids)
 
 

@@ -98,6 +98,13 @@ LEASE = timedelta(seconds=30)
 #: So many processes may die on a delivery before it is held.
 DEATHS_ALLOWED = 3
 
+#: So many of these deaths may be another delivery's fault, which was in flight beside it; then it
+#: is tried alone in its process, so that only its own death makes it poison.
+DEATHS_IN_COMPANY = 2
+
+#: Where a failover chain goes on to its next channel.
+ENDED_WITHOUT_SUCCESS = frozenset({Status.FAILED, Status.HELD, Status.CANCELLED})
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -134,21 +141,25 @@ class Result:
     detail: str | None = None
 
 
-def roll_up(statuses: Iterable[str], *, scheduled: bool = False) -> MessageStatus:
+def roll_up(
+    statuses: Iterable[str], *, scheduled: bool = False, chained: bool = False
+) -> MessageStatus:
     """Return a message's status from those of its deliveries (the resent ones left out).
 
     Args:
         scheduled: the message is to be sent at a later time, and nothing was tried yet.
+        chained: the deliveries are a failover chain, which counts by its end.
     """
     present = set(statuses)
     if not present:
         return MessageStatus.NO_ROUTE
     waiting = MessageStatus.SCHEDULED if scheduled else MessageStatus.QUEUED
+    whole = chained or present == {Status.SENT}
     for one, rolled_up in (
         (Status.SENDING, MessageStatus.SENDING),
         (Status.PENDING, waiting),
         (Status.HELD, MessageStatus.HELD),
-        (Status.SENT, MessageStatus.SENT if present == {Status.SENT} else MessageStatus.PARTIAL),
+        (Status.SENT, MessageStatus.SENT if whole else MessageStatus.PARTIAL),
         (Status.FAILED, MessageStatus.FAILED),
     ):
         if one in present:

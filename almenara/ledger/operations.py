@@ -37,6 +37,8 @@ class ClaimRequest:
     now: datetime
     #: By age alone, instead of by urgency.
     oldest_first: bool = False
+    #: Only what processes have died on; whoever claims it tries it alone.
+    suspects: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,11 @@ async def claim(
     """Claim what is due for each request."""
     return [
         await claim_due(
-            transaction, request.limits, now=request.now, oldest_first=request.oldest_first
+            transaction,
+            request.limits,
+            now=request.now,
+            oldest_first=request.oldest_first,
+            suspects=request.suspects,
         )
         for request in requests
     ]

@@ -8,58 +8,36 @@ recovery from a crash.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
-from almenara.database import Database, read_timestamp
+from almenara.database import Database
 from almenara.deliveries import Claim, Result, Status
 from almenara.dispatch import Attempted, Dispatcher, Ready
 from almenara.errors import UnavailableError
 from almenara.ledger import (
     ClaimRequest,
     Ledger,
-    RescueRequest,
     claim,
     expire_stale,
-    rescue_orphans,
     return_claims,
 )
+from almenara.queues import due
+from almenara.queues.rescue import Rescue
 from almenara.queues.slots import Slots, Turns
-from almenara.routing import ChannelRoute, Routing
+from almenara.queues.suspects import Suspects
+from almenara.routing import ChannelRoute, Routing, Table
 from almenara.telemetry import get_logger
 
 log = get_logger("queue")
 
 #: The scan looks at least so often, in seconds, whatever the bell says.
 _LONGEST_SLEEP = 1.0
-#: The rescue of what dead processes held runs so often, in seconds.
-_RESCUE_EVERY = 5.0
-
 #: At the end of a drain, what was abandoned gets so long to be recorded, in seconds.
 _RECORDING_SECONDS = 5.0
-
-_ANY_EXPIRED = """
-SELECT id FROM delivery WHERE status = 'pending' AND expires_at <= $1 LIMIT 1
-"""
-
-#: When the next delivery of each channel and priority is due: one look into the partial index each.
-_NEXT_DUE = """
-SELECT * FROM (
-    SELECT channel.name AS channel, (
-        SELECT due_at FROM delivery
-        WHERE delivery.status = 'pending' AND delivery.channel = channel.name
-            AND delivery.priority = p.priority
-        ORDER BY due_at LIMIT 1
-    ) AS due_at
-    FROM channel CROSS JOIN (
-        SELECT 1 AS priority UNION ALL SELECT 2 UNION ALL SELECT 3
-        UNION ALL SELECT 4 UNION ALL SELECT 5
-    ) AS p
-) AS next WHERE due_at IS NOT NULL
-"""
 
 
 class EmbeddedQueue:
@@ -98,11 +76,19 @@ class EmbeddedQueue:
         self._draining = False
         #: The channels that may have something due waiting for a slot.
         self._backlog: set[str] = set()
-        self._rescued_at = 0.0
+        self._rescue = Rescue(ledger=ledger, clock=clock, in_flight=self._in_flight)
+        self._suspects = Suspects(database)
+        #: Slots that threads keep which run on in spite of their deadline.
+        self._lingering_count = 0
 
     def take_slot(self, channel: ChannelRoute) -> bool:
         """Take a slot that is free now; none while draining, none before an older delivery."""
-        if self._draining or not channel.enabled or channel.name in self._backlog:
+        if (
+            self._draining
+            or self._suspects.hold
+            or not channel.enabled
+            or channel.name in self._backlog
+        ):
             return False
         return self._slots.take(channel)
 
@@ -128,7 +114,7 @@ class EmbeddedQueue:
 
     async def start(self) -> None:
         """Take back what dead processes held, and begin to scan."""
-        await self._rescue(all_of_them=self._alone)
+        await self._rescue.all(orphans_only=not self._alone)
         self._scanning = asyncio.create_task(self._scan_forever(), name="due scan")
 
     async def drain(self, grace_seconds: float) -> None:
@@ -166,7 +152,8 @@ class EmbeddedQueue:
             if attempted.lingering is None:
                 self.return_slot(channel)
             else:
-                attempted.lingering.add_done_callback(lambda _: self.return_slot(channel))
+                self._lingering_count += 1
+                attempted.lingering.add_done_callback(partial(self._lingered, channel))
         if attempted.result is not None:
             await self._record(attempted.result)
 
@@ -176,20 +163,29 @@ class EmbeddedQueue:
         except Exception:
             # As above: the rescue writes what is known, which is nothing.
             log.exception("result_not_recorded", delivery_id=str(result.claim.delivery_id))
-        if result.status is Status.PENDING:
-            # It may be due before the scan would look again.
+        if result.status is not Status.SENT:
+            # It, or the next one of its chain, may be due before the scan would look again.
             self._wake.set()
 
     def _ended(self, delivery_id: UUID, attempt: asyncio.Task[None]) -> None:
         self._attempts.discard(attempt)
         self._in_flight.discard(delivery_id)
+        self._suspects.ended(delivery_id)
+        if self._suspects.hold:
+            self._wake.set()
+
+    def _lingered(self, channel: str, _: asyncio.Future[Any]) -> None:
+        self._lingering_count -= 1
+        self.return_slot(channel)
 
     async def _scan_forever(self) -> None:
         while not self._draining:
             sleep = _LONGEST_SLEEP
             try:
                 sleep = await self._scan()
-                await self._rescue_now_and_then()
+                # A result that is on its way is better than "unknown".
+                if not self._dispatcher.unrecorded_count:
+                    await self._rescue.now_and_then()
             except UnavailableError as error:
                 log.warning("scan_postponed", reason=error.message)
             except Exception:
@@ -211,26 +207,35 @@ class EmbeddedQueue:
         table = await self._routing.refresh()
         now = self._clock()
         await self._expire(now)
-        next_due = await self._next_due()
-        due = [
+        if await self._claim_alone(table, now):
+            return _LONGEST_SLEEP
+        next_due = await due.next_due(self._database)
+        channels = [
             channel
             for name, moment in next_due.items()
             if moment <= now and (channel := table.channels.get(name)) and channel.enabled
         ]
         # There may be more behind it than slots: the next scan, or a slot that is returned, tells.
-        self._backlog.update(channel.name for channel in due)
-        shares = self._slots.share(due)
+        self._backlog.update(channel.name for channel in channels)
+        shares = self._slots.share(channels)
         if shares:
             await self._claim(shares, now)
         later = [moment for moment in next_due.values() if moment > now]
         return _seconds_until(min(later), now) if later else _LONGEST_SLEEP
 
-    async def _claim(self, shares: dict[str, int], now: datetime) -> None:
-        """Claim up to the slots that were taken, begin what was claimed, return what was not."""
+    async def _claim(
+        self, shares: dict[str, int], now: datetime, *, suspects: bool = False
+    ) -> UUID | None:
+        """Claim up to the slots that were taken, begin what was claimed, return what was not.
+
+        Returns:
+            The first of what was claimed.
+        """
         claims: Sequence[Claim] = ()
         ready: list[Ready] = []
         try:
-            request = ClaimRequest(tuple(shares.items()), now, self._turns.oldest_first())
+            oldest_first = not suspects and self._turns.oldest_first()
+            request = ClaimRequest(tuple(shares.items()), now, oldest_first, suspects)
             claims = await self._ledger.write(claim, request, urgent=True)
             ready = await self._dispatcher.read(claims)
         except Exception:
@@ -244,46 +249,31 @@ class EmbeddedQueue:
                 for _ in range(count):
                     self._slots.give_back(channel)
         self.start_attempts(ready)
-        if ready:
-            self._wake.set()
+        if not ready:
+            return None
+        self._wake.set()
+        return ready[0].claim.delivery_id
 
     async def _expire(self, now: datetime) -> None:
         """Fail what waits and whose time is over; a write only when there is any."""
-        if await self._database.fetch(_ANY_EXPIRED, now):
+        if await due.any_expired(self._database, now):
             count = await self._ledger.write(expire_stale, now, urgent=True)
             log.info("deliveries_expired", delivery_count=count)
 
-    async def _next_due(self) -> dict[str, datetime]:
-        """Return when each channel's next delivery is due."""
-        moments: dict[str, datetime] = {}
-        for row in await self._database.fetch(_NEXT_DUE):
-            moment = read_timestamp(row["due_at"])
-            known = moments.get(row["channel"])
-            moments[row["channel"]] = moment if known is None else min(known, moment)
-        return moments
+    async def _claim_alone(self, table: Table, now: datetime) -> bool:
+        """Try what may have been the death of processes, once nothing else is in flight.
 
-    async def _rescue_now_and_then(self) -> None:
-        # A result that is on its way is better than "unknown".
-        if (
-            time.monotonic() - self._rescued_at > _RESCUE_EVERY
-            and not self._dispatcher.unrecorded_count
-        ):
-            await self._rescue(all_of_them=False)
-
-    async def _rescue(self, *, all_of_them: bool) -> None:
-        self._rescued_at = time.monotonic()
-        # Not what is under way here, whatever a clock that jumped makes of its lease.
-        request = RescueRequest(
-            now=self._clock(), all_of_them=all_of_them, except_for=frozenset(self._in_flight)
-        )
-        for result in await self._ledger.write(rescue_orphans, request, urgent=True):
-            log.warning(
-                "delivery_rescued",
-                delivery_id=str(result.claim.delivery_id),
-                message_id=str(result.claim.message_id),
-                attempt_number=result.claim.attempt_number,
-                status=result.status.value,
-            )
+        Returns:
+            Whether this process is to begin nothing else now.
+        """
+        if not self._suspects.trying:
+            names = await self._suspects.due(now)
+            usable = [one for one in table.channels.values() if one.name in names and one.enabled]
+            self._suspects.hold = bool(usable)
+            if usable and self._slots.taken_count == self._lingering_count:
+                self._slots.take(usable[0])
+                self._suspects.began(await self._claim({usable[0].name: 1}, now, suspects=True))
+        return self._suspects.hold
 
 
 def _seconds_until(moment: datetime, now: datetime) -> float:

@@ -11,6 +11,7 @@ import pytest
 from almenara.database import Database, read_timestamp
 from almenara.deliveries import (
     DEATHS_ALLOWED,
+    DEATHS_IN_COMPANY,
     LEASE,
     Claim,
     Outcome,
@@ -75,8 +76,12 @@ async def rescued(
     return results
 
 
-async def claimed_again(database: Database, *, at: datetime = LATER) -> Claim:
-    [claim] = await in_transaction(database, lambda one: claim_due(one, [("team", 1)], now=at))
+async def claimed_again(
+    database: Database, *, at: datetime = LATER, suspects: bool = False
+) -> Claim:
+    [claim] = await in_transaction(
+        database, lambda one: claim_due(one, [("team", 1)], now=at, suspects=suspects)
+    )
     return claim
 
 
@@ -254,7 +259,7 @@ async def test_the_third_process_that_dies_on_a_delivery_is_the_last(database: D
     plan = await stored(database, claimed=True)
     for death in range(1, DEATHS_ALLOWED):
         await rescued(database, all_of_them=True)
-        claim = await claimed_again(database)
+        claim = await claimed_again(database, suspects=death >= DEATHS_IN_COMPANY)
         assert claim.attempt_number == death + 1
     await rescued(database, all_of_them=True)
     assert await statuses_of(database, plan) == [("held", "poison")]

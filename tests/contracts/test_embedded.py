@@ -11,7 +11,7 @@ import pytest
 
 from almenara.app import embedded_queue
 from almenara.dispatch import dispatcher
-from almenara.queues import embedded
+from almenara.queues import rescue
 from tests.contracts.test_queues import bench_of
 from tests.plugins.author import Author
 from tests.serving import make_settings, until
@@ -28,7 +28,7 @@ async def arrived(author: Author) -> None:
 async def test_a_clock_that_jumps_repeats_nothing_that_is_under_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: timedelta
 ) -> None:
-    monkeypatch.setattr(embedded, "_RESCUE_EVERY", 0.0)
+    monkeypatch.setattr(rescue, "_EVERY", 0.0)
     settings = make_settings(tmp_path)
     author = Author(settings.plugins_dir)
     async with bench_of(settings, embedded_queue) as bench:
@@ -51,7 +51,7 @@ async def test_a_clock_that_jumps_repeats_nothing_that_is_under_way(
 async def test_a_result_that_can_never_be_recorded_is_logged_and_rescued(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(embedded, "_RESCUE_EVERY", 0.0)
+    monkeypatch.setattr(rescue, "_EVERY", 0.0)
     settings = make_settings(tmp_path)
     author = Author(settings.plugins_dir)
     async with bench_of(settings, embedded_queue) as bench:
@@ -91,3 +91,46 @@ async def test_a_claim_that_grew_too_old_is_given_back_unsent(
         story = await bench.attempted(plan)
     assert story.message.status == "sent"
     assert [one.number for one in story.attempts[plan.deliveries[0].id]] == [1]
+
+
+async def test_what_two_processes_died_on_is_tried_with_nothing_else_in_flight(
+    tmp_path: Path,
+) -> None:
+    settings = make_settings(tmp_path)
+    author = Author(settings.plugins_dir)
+    async with bench_of(settings, embedded_queue) as bench:
+        await bench.channel("Told", timeout_seconds=20)
+        suspects = [await bench.accept("wait for the word", "told") for _ in range(2)]
+        beside = await bench.accept("wait for the others", "told")
+
+        async def all_began() -> bool:
+            return len(author.traces()) == 3
+
+        await until(all_began)
+        # As if two processes had died on these two while another attempt went on.
+        async with bench.parts.database.transaction() as transaction:
+            for plan in suspects:
+                await transaction.execute(
+                    "UPDATE delivery SET status = 'pending', death_count = 2, token = NULL"
+                    " WHERE message_id = $1",
+                    plan.message.id,
+                )
+        author.allow("the word")
+        bench.parts.queue.ring(["told"])
+        await asyncio.sleep(0.3)
+        assert len(author.traces()) == 3, "one was tried beside another attempt"
+        # Nothing else begins while the suspects wait for their turn.
+        late = await bench.accept("quick", "told")
+        assert late.deliveries[0].status == "pending"
+        author.allow("the others")
+        for plan in (*suspects, beside, late):
+            await bench.attempted(plan)
+        stories = [await bench.story(plan) for plan in suspects]
+    spans = [
+        (one.started_at, one.finished_at)
+        for story in stories
+        for one in story.attempts[story.deliveries[0].id]
+        if not one.late
+    ]
+    (_, ended), (began, _) = sorted(spans)
+    assert ended <= began, "both suspects were in flight at once"

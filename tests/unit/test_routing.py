@@ -32,8 +32,8 @@ TABLE = Table(
 
 
 def route(topic: str | None, channel: str | None = None) -> tuple[str | None, list[str]]:
-    name, channels = find_route(TABLE, topic, channel)
-    return name, [one.name for one in channels]
+    found = find_route(TABLE, topic, channel)
+    return found.topic, [one.name for one in found.channels]
 
 
 @pytest.mark.parametrize("written", ["sales", "Sales", " SALES\n"])
