@@ -100,7 +100,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class FoundRoute:
     """Where one message goes."""
 
     #: The topic's name as it is stored.
@@ -111,7 +111,7 @@ class Route:
     step_deadline: timedelta | None = None
 
 
-def find_route(table: Table, topic: str | None, channel: str | None) -> Route:
+def find_route(table: Table, topic: str | None, channel: str | None) -> FoundRoute:
     """Find where a message goes.
 
     Raises:
@@ -120,15 +120,15 @@ def find_route(table: Table, topic: str | None, channel: str | None) -> Route:
     if channel is not None:
         one = table.channel(channel)
         # A disabled one too: what was addressed to it waits until it is enabled.
-        return Route(topic and topic.strip().lower(), (one,))
+        return FoundRoute(topic and topic.strip().lower(), (one,))
     return route_of(table, table.topic(topic or ""))
 
 
-def route_of(table: Table, topic: TopicRoute) -> Route:
+def route_of(table: Table, topic: TopicRoute) -> FoundRoute:
     """Return where messages of a topic go."""
     channels = table.channels_of(topic)
     failover = topic.strategy == "failover"
-    return Route(topic.name, channels, topic.step_deadline if failover else None)
+    return FoundRoute(topic.name, channels, topic.step_deadline if failover else None)
 
 
 class Routing:
