@@ -12,19 +12,20 @@ from fastapi import FastAPI
 
 from almenara import __version__
 from almenara.accept import Acceptor
+from almenara.announce import Announcer
 from almenara.api import accepting, channels, deliveries, health, messages, topics
 from almenara.api import plugins as plugin_routes
 from almenara.api.body_limit import BodyLimit
 from almenara.api.dependencies import Parts
 from almenara.api.errors import add_error_handlers
 from almenara.catalogue import Changes, Channels, ChannelSpec, Topics, TopicSpec
-from almenara.database import Database, open_database
+from almenara.database import Database, Transaction, open_database
 from almenara.database.lock import FileLock
 from almenara.dispatch import Dispatcher, Instances
 from almenara.egress import Egress, configure
 from almenara.errors import ConfigurationError
 from almenara.ledger import Ledger
-from almenara.loader import Plugins
+from almenara.loader import Plugins, news_of
 from almenara.log import Log
 from almenara.migrations import is_empty, migrate, missing_migrations
 from almenara.operate import Operator
@@ -125,7 +126,8 @@ async def running(
         # Before the tables: a set-up without a key must leave an empty database empty.
         vault = open_vault(settings)
         await _prepare(database)
-        ledger = Ledger(database)
+        routing = Routing(database)
+        ledger = Ledger(database, announce=Announcer(routing))
         ledger.start()
         stack.push_async_callback(ledger.close)
         egress = Egress(settings.egress_allow)
@@ -134,10 +136,8 @@ async def running(
         stack.push_async_callback(egress.close)
         plugins = Plugins(settings.plugins_dir)
         await asyncio.to_thread(plugins.load)
-        for broken in plugins.broken:
-            log.warning("plugin_broken", file=str(broken.file), reason=broken.reason)
-        routing = Routing(database)
         table = await routing.refresh()
+        await _tell_broken(plugins, ledger, clock())
         instances = Instances(plugins, vault)
         stack.push_async_callback(instances.close)
         dispatcher = Dispatcher(
@@ -191,6 +191,18 @@ async def _prepare(database: Database) -> None:
             f"The database's schema is older than this version of Almenara ({missing[0]} is "
             "missing). Make a backup, then run `almenara migrate`."
         )
+
+
+async def _tell_broken(plugins: Plugins, ledger: Ledger, now: datetime) -> None:
+    """Log what is broken among the plugins, and tell each breakage once."""
+    for broken in plugins.broken:
+        log.warning("plugin_broken", file=str(broken.file), reason=broken.reason)
+    if plugins.broken:
+
+        async def tell(transaction: Transaction) -> None:
+            transaction.news += [news_of(broken, now) for broken in plugins.broken]
+
+        await ledger.run(tell)
 
 
 async def _furnish(parts: Parts) -> None:

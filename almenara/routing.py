@@ -9,7 +9,9 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from almenara.database import Database
+from tortoise.backends.base.client import BaseDBAsyncClient
+
+from almenara.database import Database, Transaction
 from almenara.errors import FieldError, InvalidInputError
 from almenara.models import Channel, ChannelState, Topic, TopicChannel
 from almenara.retry import parse_duration
@@ -142,36 +144,43 @@ class Routing:
         """Read the configuration anew if its revision moved, and return the table."""
         [row] = await self._database.fetch("SELECT revision FROM configuration WHERE id = 1")
         if row["revision"] != self.table.revision:
-            table = await self._read(row["revision"])
+            table = await _read(self._database.reader, row["revision"])
             # Another refresh may have been faster, and have read a newer state.
             if table.revision > self.table.revision:
                 self.table = table
         return self.table
 
-    async def _read(self, revision: int) -> Table:
-        """Read everything; a change in between moves the revision on, and is read next time."""
-        reader = self._database.reader
-        channels = await Channel.all().using_db(reader)
-        topics = await Topic.all().using_db(reader)
-        links = await TopicChannel.all().using_db(reader).order_by("position")
-        states = await ChannelState.filter(state="paused").using_db(reader)
-        paused = {state.channel_id for state in states}
-        names = {channel.id: channel.name for channel in channels}
-        of_topic: dict[UUID, list[TopicChannel]] = {}
-        for link in links:
-            if link.channel_id in names:
-                of_topic.setdefault(link.topic_id, []).append(link)
-        return Table(
-            revision=revision,
-            topics={
-                topic.name: _topic_route(topic, of_topic.get(topic.id, ()), names)
-                for topic in topics
-            },
-            channels={
-                channel.name: _channel_route(channel, paused=channel.id in paused)
-                for channel in channels
-            },
-        )
+    async def read_in(self, transaction: Transaction) -> Table:
+        """Return the table as it stands in a transaction, which no change overtakes."""
+        share = "FOR SHARE" if transaction.dialect == "postgres" else ""
+        [row] = await transaction.fetch(f"SELECT revision FROM configuration WHERE id = 1 {share}")
+        if row["revision"] == self.table.revision:
+            return self.table
+        return await _read(transaction.client, row["revision"])
+
+
+async def _read(client: BaseDBAsyncClient, revision: int) -> Table:
+    """Read everything; a change in between moves the revision on, and is read next time."""
+    channels = await Channel.all().using_db(client)
+    topics = await Topic.all().using_db(client)
+    links = await TopicChannel.all().using_db(client).order_by("position")
+    states = await ChannelState.filter(state="paused").using_db(client)
+    paused = {state.channel_id for state in states}
+    names = {channel.id: channel.name for channel in channels}
+    of_topic: dict[UUID, list[TopicChannel]] = {}
+    for link in links:
+        if link.channel_id in names:
+            of_topic.setdefault(link.topic_id, []).append(link)
+    return Table(
+        revision=revision,
+        topics={
+            topic.name: _topic_route(topic, of_topic.get(topic.id, ()), names) for topic in topics
+        },
+        channels={
+            channel.name: _channel_route(channel, paused=channel.id in paused)
+            for channel in channels
+        },
+    )
 
 
 def _topic_route(

@@ -16,6 +16,7 @@ from almenara.catalogue.change import Changes
 from almenara.database import Database, Transaction
 from almenara.errors import ConflictError, FieldError, InvalidInputError, NotFoundError
 from almenara.models import Channel, Topic, TopicChannel
+from almenara.news import SYSTEM_PREFIX, SystemTopic
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,10 @@ class Topics:
         Raises:
             ConflictError: it exists, and may not.
             NotFoundError: it does not exist, and must.
-            InvalidInputError: a channel is not known, or named twice: names each place.
+            InvalidInputError: a channel is not known, or named twice, or the name is one of the
+                router's own: names each place.
         """
+        _check_name(spec.name)
 
         async def work(transaction: Transaction) -> tuple[StoredTopic, bool]:
             stored = await Topic.filter(name=spec.name).using_db(transaction.client).first()
@@ -159,6 +162,14 @@ async def _channels_of(topic: Topic, client: BaseDBAsyncClient) -> list[str]:
     channels = await Channel.filter(id__in=[one.channel_id for one in links]).using_db(client)
     names = {one.id: one.name for one in channels}
     return [names[one.channel_id] for one in links if one.channel_id in names]
+
+
+def _check_name(name: str) -> None:
+    """Refuse names that look like the router's own news, and on which nothing would ever come."""
+    if name.startswith(SYSTEM_PREFIX) and name not in set(SystemTopic):
+        message = f"Topics named {SYSTEM_PREFIX}* are the router's own: {', '.join(SystemTopic)}."
+        wrong = FieldError(field="name", code="reserved_name", message=message)
+        raise InvalidInputError(message, errors=[wrong])
 
 
 async def _topic(name: str, client: BaseDBAsyncClient) -> Topic:

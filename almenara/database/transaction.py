@@ -16,6 +16,8 @@ from uuid import UUID
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 
+from almenara.news import News
+
 Dialect = Literal["sqlite", "postgres"]
 Row = dict[str, Any]
 
@@ -30,6 +32,8 @@ class Transaction:
         #: For Tortoise models: ``using_db=transaction.client``.
         self.client = client
         self.dialect = dialect
+        #: What happened in it that the router has to tell, see ``news.py``.
+        self.news: list[News] = []
 
     async def execute(self, sql: str, *values: object) -> int:
         """Run one statement and return the number of rows that an UPDATE or DELETE changed."""

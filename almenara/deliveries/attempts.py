@@ -9,6 +9,7 @@ from uuid import UUID
 
 from almenara.database import Row, Transaction, read_id, read_timestamp
 from almenara.deliveries.chains import HAS_ITS_TURN, end_chains, pass_on, supersede
+from almenara.deliveries.failures import tell_failures
 from almenara.deliveries.messages import lock_messages, refresh_messages
 from almenara.deliveries.states import (
     DEATHS_IN_COMPANY,
@@ -121,9 +122,10 @@ async def settle(transaction: Transaction, results: Sequence[Result]) -> list[bo
         ids = {read_id(row["id"]) for row in moved}
         for index in turn:
             held[index] = results[index].claim.delivery_id in ids
-        await _follow_chains(
-            transaction, moved, now=max(results[index].finished_at for index in turn)
-        )
+        now = max(results[index].finished_at for index in turn)
+        await _follow_chains(transaction, moved, now=now)
+        errors = {results[index].claim.delivery_id: results[index].error for index in turn}
+        await tell_failures(transaction, moved, errors, at=now)
     await refresh_messages(transaction, message_ids)
     return held
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from almenara.database import Transaction, read_id
+from almenara.deliveries.failures import tell_failures
 from almenara.deliveries.messages import refresh_messages
 from almenara.deliveries.rows import Plan
 from almenara.deliveries.states import Reason
@@ -16,10 +17,12 @@ async def expire(transaction: Transaction, *, now: datetime) -> int:
     rows = await transaction.fetch(
         """
         UPDATE delivery SET status = 'failed', reason = 'expired', finished_at = $1
-        WHERE status = 'pending' AND expires_at <= $1 RETURNING message_id
+        WHERE status = 'pending' AND expires_at <= $1
+        RETURNING id, message_id, channel, status, reason, attempt_number
         """,
         now,
     )
+    await tell_failures(transaction, rows, {}, at=now)
     await refresh_messages(transaction, [read_id(row["message_id"]) for row in rows])
     return len(rows)
 

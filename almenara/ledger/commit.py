@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 from almenara.database import Database, Transaction
 from almenara.database.faults import Fault, classify
 from almenara.errors import UnavailableError
+from almenara.news import News
 from almenara.telemetry import get_logger
 
 log = get_logger("ledger")
@@ -25,6 +26,9 @@ Answer = TypeVar("Answer")
 
 #: Writes many payloads inside one transaction, and returns one answer for each, in their order.
 Operation = Callable[[Transaction, Sequence[Payload]], Awaitable[Sequence[Answer]]]
+
+#: Writes the messages that tell the news of a transaction, inside it.
+Announce = Callable[[Transaction, Sequence[News]], Awaitable[None]]
 
 #: So many payloads go into one transaction at the most.
 _LARGEST_BATCH = 500
@@ -46,11 +50,15 @@ class Ledger:
     """The writer of one process.
 
     Args:
+        announce: tells the news of each transaction; absent: they are told to nobody.
         capacity: so many payloads may wait; the next ones that are not urgent are refused.
     """
 
-    def __init__(self, database: Database, *, capacity: int = 5_000) -> None:
+    def __init__(
+        self, database: Database, *, announce: Announce | None = None, capacity: int = 5_000
+    ) -> None:
         self._database = database
+        self._announce = announce
         self._capacity = capacity
         self._urgent: deque[_Entry] = deque()
         self._waiting: deque[_Entry] = deque()
@@ -169,6 +177,8 @@ class Ledger:
                     indexes, await operation(transaction, payloads), strict=True
                 ):
                     answers[index] = answer
+            if transaction.news and self._announce is not None:
+                await self._announce(transaction, transaction.news)
         return answers
 
     async def _fail(self, batch: list[_Entry], error: Exception, collisions: int) -> None:

@@ -6,8 +6,9 @@ A broken file never stops the others or the server: it is listed with its reason
 
 from __future__ import annotations
 
+from almenara.loader.breakage import news_of
 from almenara.loader.catalogue import Plugins
 from almenara.loader.found import BrokenPlugin, FoundPlugin, Instance
 from almenara.loader.masking import mask
 
-__all__ = ["BrokenPlugin", "FoundPlugin", "Instance", "Plugins", "mask"]
+__all__ = ["BrokenPlugin", "FoundPlugin", "Instance", "Plugins", "mask", "news_of"]

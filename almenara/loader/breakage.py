@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 import traceback
+from datetime import datetime
 from pathlib import Path
 
+from almenara.loader.found import BrokenPlugin
 from almenara.loader.importing import ROOT
+from almenara.news import News, SystemTopic
 
 _LONGEST_REASON = 500
 _LONGEST_TRACEBACK = 8_000
+
+
+def news_of(broken: BrokenPlugin, at: datetime) -> News:
+    """Return the news of a breakage; the same file broken in the same way is told once."""
+    try:
+        content = broken.file.read_bytes()
+    except OSError:
+        content = b""
+    digest = hashlib.sha256(content + f"{broken.file}\0{broken.reason}".encode()).hexdigest()
+    name = broken.qualified_name or broken.directory
+    return News(
+        topic=SystemTopic.PLUGIN_BROKEN,
+        at=at,
+        title=f"Plugin broken: {name}",
+        text=f"{broken.file} cannot be used. {broken.reason}",
+        data={
+            "plugin": broken.qualified_name,
+            "directory": broken.directory,
+            "file": str(broken.file),
+            "reason": broken.reason,
+        },
+        key=f"plugin-broken {digest}",
+    )
 
 
 def error_text(error: BaseException) -> str:
