@@ -69,7 +69,6 @@ def plan_delivery(
     now: datetime,
     new_id: Callable[[], UUID],
     take_slot: TakeSlot,
-    resend_of: UUID | None = None,
     expires_at: datetime | None = None,
     chained: bool = False,
 ) -> NewDelivery:
@@ -96,7 +95,6 @@ def plan_delivery(
         due_at=due_at,
         created_at=now,
         claim=claim,
-        resend_of=resend_of,
         expires_at=expires_at,
         chained=chained,
     )

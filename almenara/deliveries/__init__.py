@@ -7,7 +7,7 @@ that the ledger opened.
 
 from almenara.deliveries.attempts import claim_due, rescue, settle
 from almenara.deliveries.chains import HAS_ITS_TURN
-from almenara.deliveries.messages import refresh_messages
+from almenara.deliveries.messages import lock_messages, refresh_messages
 from almenara.deliveries.operator import cancel, give_back, insert, release
 from almenara.deliveries.rows import Key, NewDelivery, NewMessage, Plan
 from almenara.deliveries.staleness import collapse, expire
@@ -51,6 +51,7 @@ __all__ = [
     "expire",
     "give_back",
     "insert",
+    "lock_messages",
     "refresh_messages",
     "release",
     "rescue",

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from almenara.deliveries import LEASE, NewDelivery, NewMessage, Plan, Status
+from almenara.deliveries import LEASE, NewMessage, Plan, Status
 from almenara.models import new_id
-from almenara.plan import no_slot, plan_delivery, plan_message
+from almenara.plan import no_slot, plan_message
 from almenara.routing import ChannelRoute
 from tests.stored import NOW, a_channel
 
@@ -110,19 +110,3 @@ def test_what_waits_for_a_slot_is_queued() -> None:
 def test_without_a_channel_there_is_no_route(after: int | None) -> None:
     plan = planned(slots=Slots(), after=after)
     assert (plan.status, plan.deliveries) == ("no_route", ())
-
-
-def test_a_delivery_that_is_sent_again_names_the_old_one() -> None:
-    old = new_id()
-    delivery: NewDelivery = plan_delivery(
-        new_id(),
-        a_channel(),
-        position=3,
-        priority=1,
-        due_at=NOW,
-        now=NOW,
-        new_id=new_id,
-        take_slot=no_slot,
-        resend_of=old,
-    )
-    assert (delivery.resend_of, delivery.position, delivery.priority) == (old, 3, 1)
