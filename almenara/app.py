@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from almenara import __version__
 from almenara.accept import Acceptor
 from almenara.announce import Announcer
-from almenara.api import accepting, channels, deliveries, health, messages, topics
+from almenara.api import accepting, channels, deliveries, health, messages, replays, topics
 from almenara.api import plugins as plugin_routes
 from almenara.api.body_limit import BodyLimit
 from almenara.api.dependencies import Parts
@@ -31,6 +31,7 @@ from almenara.migrations import is_empty, migrate, missing_migrations
 from almenara.operate import Operator
 from almenara.queues.base import Queue
 from almenara.queues.embedded import EmbeddedQueue
+from almenara.replay import Replays
 from almenara.routing import UNTOUCHED, Routing
 from almenara.secrets import Vault, open_vault
 from almenara.settings import Settings
@@ -80,7 +81,16 @@ def build(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit, largest=settings.max_body_bytes)
     app.state.settings = settings
     add_error_handlers(app)
-    for module in (accepting, messages, deliveries, topics, channels, plugin_routes, health):
+    for module in (
+        accepting,
+        messages,
+        deliveries,
+        replays,
+        topics,
+        channels,
+        plugin_routes,
+        health,
+    ):
         app.include_router(module.router)
     return app
 
@@ -148,6 +158,8 @@ async def running(
         await queue.start()
         stack.push_async_callback(queue.drain, settings.drain_seconds)
         parts = _parts(wiring, queue, plugins, vault)
+        parts.replays.start()
+        stack.push_async_callback(parts.replays.close)
         if table.revision == UNTOUCHED:
             await _furnish(parts)
         log.info("ready", database=database.dialect, plugin_count=len(plugins.found))
@@ -163,6 +175,9 @@ def _parts(wiring: Wiring, queue: Queue, plugins: Plugins, vault: Vault) -> Part
         acceptor=Acceptor(ledger=ledger, routing=routing, queue=queue, clock=clock),
         operator=Operator(
             database=database, ledger=ledger, routing=routing, queue=queue, clock=clock
+        ),
+        replays=Replays(
+            database=database, ledger=ledger, routing=routing, ring=queue.ring, clock=clock
         ),
         log=Log(database),
         channels=Channels(

@@ -20,9 +20,9 @@ from tortoise.queryset import QuerySet
 from almenara.database import Database
 from almenara.deliveries import Status
 from almenara.errors import FieldError, InvalidInputError, NotFoundError
-from almenara.models import Attempt, Delivery, Message, lowest_id
+from almenara.models import Attempt, Delivery, Message, Replay, lowest_id
 
-Item = TypeVar("Item", Message, Delivery)
+Item = TypeVar("Item", Message, Delivery, Replay)
 
 #: A search for text looks at so many rows at the most, then hands back a cursor.
 SEARCHED_AT_MOST = 10_000
@@ -48,6 +48,8 @@ class Filters:
     reference: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    #: Only what this replay made.
+    replay: UUID | None = None
     #: Text that stands in the title or the description, whatever its case.
     q: str | None = None
 
@@ -83,7 +85,7 @@ class Log:
             query = query.filter(deliveries__channel=filters.channel.lower()).distinct()
         if filters.q:
             return await self._search(query, filters.q, limit)
-        return _page(await query.limit(limit + 1), limit)
+        return cut_page(await query.limit(limit + 1), limit)
 
     async def deliveries(
         self, filters: Filters, *, cursor: str | None, limit: int
@@ -97,11 +99,12 @@ class Log:
             "channel": filters.channel and filters.channel.lower(),
             "status": filters.status,
             "reason": filters.reason,
+            "replay_id": filters.replay,
         }
         query = _narrowed(Delivery.all(), wanted, filters, cursor).using_db(self._database.reader)
         if filters.topic:
             query = query.filter(message__topic=filters.topic.lower())
-        return _page(await query.limit(limit + 1), limit)
+        return cut_page(await query.limit(limit + 1), limit)
 
     async def story(self, message_id: UUID) -> Story:
         """Return one message with all that happened to it.
@@ -156,7 +159,7 @@ class Log:
             Q(title__icontains=text) | Q(description__icontains=text), id__gte=last
         ).limit(limit + 1)
         if len(found) > limit or len(looked_at) < SEARCHED_AT_MOST:
-            return _page(found, limit)
+            return cut_page(found, limit)
         return Page(found, write_cursor(last))
 
 
@@ -200,7 +203,8 @@ def _narrowed(
     return query.order_by("-id")
 
 
-def _page(rows: list[Item], limit: int) -> Page[Item]:
+def cut_page(rows: list[Item], limit: int) -> Page[Item]:
+    """Make a page of rows that were read with one more than the limit."""
     if len(rows) <= limit:
         return Page(rows, None)
     return Page(rows[:limit], write_cursor(rows[limit - 1].id))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from almenara.api.body import StrictRoute
@@ -55,6 +55,8 @@ class DeliverySummary(BaseModel):
     #: Part of a failover chain: sent only if those before it did not succeed.
     chained: bool
     resend_of: UUID | None
+    #: The replay that made it.
+    replay_id: UUID | None
     created_at: datetime
     finished_at: datetime | None
 
@@ -82,17 +84,22 @@ async def list_deliveries(
     reason: Reason | None = None,
     since: Moment = None,
     until: Moment = None,
+    replay: Annotated[UUID | None, Query(description="What this replay made.")] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> DeliveryPage:
     """List deliveries, newest first."""
     filters = Filters(
-        topic=topic, channel=channel, status=status, reason=reason, since=since, until=until
+        topic=topic,
+        channel=channel,
+        status=status,
+        reason=reason,
+        since=since,
+        until=until,
+        replay=replay,
     )
     page = await parts.log.deliveries(filters, cursor=cursor, limit=limit)
-    return DeliveryPage(
-        data=[DeliverySummary(**_fields(row)) for row in page.rows], next_cursor=page.next_cursor
-    )
+    return DeliveryPage(data=[summary_of(row) for row in page.rows], next_cursor=page.next_cursor)
 
 
 @router.get("/deliveries/{id}", responses=problems(404))
@@ -119,6 +126,11 @@ async def release_delivery(delivery_id: DeliveryId, parts: PartsNeeded) -> Deliv
 async def resend_delivery(delivery_id: DeliveryId, parts: PartsNeeded) -> DeliveryOut:
     """Send a final delivery again, as a new one that names it."""
     return await _shown(parts, await parts.operator.resend_delivery(delivery_id))
+
+
+def summary_of(delivery: Delivery) -> DeliverySummary:
+    """Write a delivery without its attempts."""
+    return DeliverySummary(**_fields(delivery))
 
 
 def delivery_out(delivery: Delivery, attempts: Iterable[Attempt]) -> DeliveryOut:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
@@ -25,6 +26,7 @@ from almenara.loader import Plugins
 from almenara.log import Log
 from almenara.operate import Operator
 from almenara.queues.base import Queue
+from almenara.replay import Replays
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Parts:
 
     acceptor: Acceptor
     operator: Operator
+    replays: Replays
     log: Log
     channels: Channels
     topics: Topics
@@ -65,6 +68,13 @@ def refusal(field: str, *, code: str, message: str) -> InvalidInputError:
     return InvalidInputError(message, errors=[FieldError(field=field, code=code, message=message)])
 
 
+def written_out(value: object) -> object:
+    """Refuse bare numbers for a time, which Pydantic would take for seconds since 1970."""
+    if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d[Tt ]", value):
+        raise ValueError("Write a time with its zone, such as 2026-11-23T22:00:00Z.")
+    return value
+
+
 class StrictModel(BaseModel):
     """The base of every request body: unknown fields are errors, types are not guessed."""
 
@@ -91,6 +101,7 @@ def _id_of(kind: str) -> Any:
 PartsNeeded = Annotated[Parts, Depends(running_parts)]
 MessageId = Annotated[UUID, _id_of("message")]
 DeliveryId = Annotated[UUID, _id_of("delivery")]
+ReplayId = Annotated[UUID, _id_of("replay")]
 
 
 def _no_nul(value: str) -> str:

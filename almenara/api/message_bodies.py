@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, model_validator
 
-from almenara.api.dependencies import NAME_PATTERN, StrictModel, refusal
+from almenara.api.dependencies import NAME_PATTERN, StrictModel, refusal, written_out
 from almenara.deliveries import NewMessage
 from almenara.models import new_id
 from almenara.plugin import Format
@@ -26,13 +26,6 @@ def _not_blank(value: str) -> str:
     return value
 
 
-def _written_out(value: object) -> object:
-    """Refuse bare numbers, which Pydantic would take for seconds since 1970."""
-    if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d[Tt ]", value):
-        raise ValueError("Write a time with its zone, such as 2026-11-23T22:00:00Z.")
-    return value
-
-
 def _ahead(value: datetime) -> datetime:
     now = datetime.now(UTC)
     if not now < value <= now + FURTHEST:
@@ -41,7 +34,7 @@ def _ahead(value: datetime) -> datetime:
 
 
 Moment = Annotated[
-    AwareDatetime, BeforeValidator(_written_out), Field(strict=False), AfterValidator(_ahead)
+    AwareDatetime, BeforeValidator(written_out), Field(strict=False), AfterValidator(_ahead)
 ]
 
 
