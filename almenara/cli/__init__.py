@@ -16,6 +16,7 @@ from almenara.cli.exits import exit_code
 from almenara.cli.groups import CONTEXT
 from almenara.cli.output import print_error, print_line
 from almenara.cli.plugins import plugins
+from almenara.cli.replays import replay, replays
 from almenara.cli.topics import topics
 from almenara.errors import AlmenaraError
 
@@ -71,9 +72,11 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     (_MESSAGES, messages.resend),
     (_MESSAGES, messages.cancel),
     (_MESSAGES, messages.release),
+    (_MESSAGES, replay),
 )
 for _panel, _command in _COMMANDS:
     app.command(rich_help_panel=_panel)(_command)
+app.add_typer(replays, name="replays", rich_help_panel=_MESSAGES)
 app.add_typer(topics, name="topics", rich_help_panel=_SET_UP)
 app.add_typer(channels, name="channels", rich_help_panel=_SET_UP)
 app.add_typer(plugins, name="plugins", rich_help_panel=_SET_UP)

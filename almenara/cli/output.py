@@ -29,8 +29,10 @@ PREVIEW_LENGTH = 200
 #: Statuses and outcomes: what went well, what waits, what went wrong.
 _STYLES = {
     "sent": "green",
+    "done": "green",
     "pending": "cyan",
     "queued": "cyan",
+    "running": "cyan",
     "scheduled": "cyan",
     "sending": "cyan",
     "accepted": "cyan",
