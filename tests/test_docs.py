@@ -163,7 +163,16 @@ def _error_codes() -> Iterator[str]:
         for one in own
         if issubclass(one, errors.AlmenaraError) and not issubclass(one, errors.SendError)
     )
-    for place in ("accept.py", "api", "catalogue", "operate.py", "log.py", "routing.py"):
+    for place in (
+        "accept.py",
+        "api",
+        "catalogue",
+        "operate.py",
+        "log.py",
+        "routing.py",
+        "resend.py",
+        "replay",
+    ):
         path = ROOT / "almenara" / place
         for file in path.glob("*.py") if path.is_dir() else [path]:
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.pages import Block, blocks, read
+from tests.plugins.http_receiver import Answer as HttpAnswer
 from tests.plugins.http_receiver import HttpReceiver
 from tests.plugins.smtp_receiver import SmtpReceiver
 from tests.processes import ServerProcess
@@ -178,6 +179,39 @@ async def test_the_commands_on_the_page_about_plugins_work(tmp_path: Path) -> No
         [newest] = reader.api("GET", "/v1/messages?limit=1")["data"]
     assert newest["description"] == "Fly home"
     assert (tmp_path / "plugins" / "telegram" / "telegram.py").is_file()
+
+
+async def test_the_commands_on_the_page_about_replays_work(tmp_path: Path) -> None:
+    look, send, api, stop, show, failed = blocks(read("docs/howto/replay.md"), "sh")
+    async with HttpReceiver() as receiver:
+        with ServerProcess(tmp_path) as server:
+            reader = Reader(server, tmp_path)
+            channel = {"plugin": "Webhook", "settings": {"url": receiver.url}}
+            await asyncio.to_thread(reader.api, "PUT", "/v1/channels/team-slack", channel)
+
+            async def fail(count: int) -> None:
+                receiver.answer = HttpAnswer(404)
+                message = {"channel": "team-slack", "description": "x"}
+                for _ in range(count):
+                    await asyncio.to_thread(reader.api, "POST", "/v1/messages", message)
+                await reader.settled()
+                receiver.answer = HttpAnswer(200)
+
+            await fail(3)
+            assert "3 deliveries would be sent again." in await reader.type(look)
+            # There is no terminal to ask on.
+            asked = Block("sh", send.text.replace("--rate", "--yes --rate"))
+            assert "is done: 3 sent again" in await reader.type(asked)
+            await fail(2)
+            # Nobody waits until a schedule is exhausted.
+            written = await reader.type(Block("sh", api.text.replace("exhausted", "permanent")))
+            assert '"count":2' in written
+            await fail(2)
+            slow = {"channel": "team-slack", "rate": "1/h"}
+            replay = await asyncio.to_thread(reader.api, "POST", "/v1/replays", slow)
+            for block, expected in ((stop, "cancelled"), (show, "cancelled"), (failed, '"data"')):
+                known = re.sub(r"\bID\b", replay["id"], block.text)
+                assert expected in await reader.type(Block("sh", known))
 
 
 def _write_plugins(code: Sequence[Block], directory: Path) -> list[str]:
