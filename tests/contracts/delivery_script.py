@@ -146,8 +146,8 @@ class Side:
             now=self.now,
             new_id=lambda: again,
             take_slot=no_slot,
-            resend_of=read_id(row["id"]),
         )
+        delivery = dataclasses.replace(delivery, resend_of=read_id(row["id"]))
         await insert(self.transaction, [delivery])
         await refresh_messages(self.transaction, [delivery.message_id])
 
