@@ -3,6 +3,8 @@
 PYTHON ?= python3
 PORT ?= 8000
 ARGS ?=
+# Twice the processors of CI: tests wait as much as they compute. 0 runs them in one process.
+WORKERS ?= 4
 NAME ?=
 
 BIN := .venv/bin
@@ -29,7 +31,7 @@ run: setup ## serve on 127.0.0.1 with SQLite in ./data (PORT=8000)
 
 test: setup-dev ## run every test, measured; ARGS="-k mail" chooses some, without the gate
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage run -m pytest --numprocesses $(WORKERS) --dist loadgroup --max-worker-restart 0 $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/python tests/coverage_gate.py $(if $(strip $(ARGS)),--partial)
 

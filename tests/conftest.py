@@ -1,13 +1,21 @@
-"""What every test gets: a clean environment, its time limit, and databases of its own."""
+"""What every test gets: a clean environment, its time limit, and databases of its own.
+
+With pytest-xdist each worker runs these hooks for its own tests, and hands what it found to the
+controller, which alone writes and reports it. Without workers, one process does both.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import hypothesis
+import hypothesis.strategies
 import pytest
 
 from tests.servers import (
@@ -22,22 +30,44 @@ from tests.servers import (
 UNIT_TIMEOUT_SECONDS = 5
 #: Where `make test` reads which servers were missing (kept by pytest's cache).
 MISSING_SERVERS = "almenara/missing_servers"
+#: Where a worker of pytest-xdist leaves what the controller shall know.
+FOUND_BY_A_WORKER = "almenara"
 
 _UNIT = Path(__file__).parent / "unit"
 _FOREIGN = ("ALMENARA_", "MAIL_", "SLACK_", "WEBHOOK_")
-_missing: dict[Server, int] = {}
+_missing: Counter[Server] = Counter()
+_left_behind: list[str] = []
+
+
+def pytest_configure() -> None:
+    """Let hypothesis measure nothing: on a machine with other work, its limits are luck."""
+    hypothesis.settings.register_profile(
+        "almenara",
+        hypothesis.settings(),
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("almenara")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Forget what an earlier run found missing."""
-    _remember(session.config)
+    if not _is_worker(session.config):
+        _remember(session.config)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Unit tests have five seconds, unless they ask for another limit."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Unit tests have five seconds, longer where workers share a processor, or what they ask."""
+    seconds = UNIT_TIMEOUT_SECONDS * _workers_a_processor(config)
     for item in items:
         if item.path.is_relative_to(_UNIT) and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(UNIT_TIMEOUT_SECONDS))
+            item.add_marker(pytest.mark.timeout(seconds))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Let hypothesis make its tables now: the first test to need them would break its limit."""
+    if any(item.get_closest_marker("hypothesis") for item in session.items):
+        hypothesis.given(hypothesis.strategies.text())(lambda _: None)()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -50,16 +80,32 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write down what was missing, and fail a run that left threads behind."""
-    _remember(session.config)
     left = _threads_left_behind()
+    if _is_worker(session.config):
+        session.config.workeroutput[FOUND_BY_A_WORKER] = {
+            "missing": {server.marker: count for server, count in _missing.items()},
+            "left_behind": left,
+        }
+        return
+    _remember(session.config)
+    left += _left_behind
     if left and session.exitstatus == 0:
         print(f"\nThreads left behind by the tests: {', '.join(left)}")  # noqa: T201 - the terminal reporter is gone by now
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take from a worker what it found; one that died has said nothing, and fails the run."""
+    found = getattr(node, "workeroutput", {}).get(FOUND_BY_A_WORKER)
+    if found is not None:
+        _missing.update({one: found["missing"].get(one.marker, 0) for one in SERVERS})
+        _left_behind.extend(found["left_behind"])
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say in one line a server what was skipped, and how to start what is missing."""
-    for server, count in _missing.items():
+    for server, count in (+_missing).items():
         terminalreporter.write_line(
             f"{server.name} does not answer at {server.address}: {count} tests did not run. "
             f"Start it with `make up`, or set {server.variable}.",
@@ -70,7 +116,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def _require(server: Server) -> None:
     if is_up(server):
         return
-    _missing[server] = _missing.get(server, 0) + 1
+    _missing[server] += 1
     reason = f"{server.name} does not answer at {server.address}"
     if servers_are_required():
         pytest.fail(reason, pytrace=False)
@@ -79,7 +125,16 @@ def _require(server: Server) -> None:
 
 def _remember(config: pytest.Config) -> None:
     if config.cache is not None:
-        config.cache.set(MISSING_SERVERS, [server.name for server in _missing])
+        config.cache.set(MISSING_SERVERS, [server.name for server in +_missing])
+
+
+def _workers_a_processor(config: pytest.Config) -> float:
+    workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
+    return max(1, workers / (os.cpu_count() or 1))
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
 
 
 def _threads_left_behind() -> list[str]:

@@ -39,7 +39,8 @@ TARGETS = {
 
 def _make(*arguments: str, directory: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Run make as from a shell, although these tests may themselves run under make."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    given = ("MAKE", "ARGS", "WORKERS")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(given)}
     return subprocess.run(
         ["make", "--no-print-directory", *arguments],
         cwd=directory,
@@ -70,8 +71,13 @@ def test_check_is_lint_format_types_layers_and_then_the_tests() -> None:
 
 def test_a_choice_of_tests_has_no_gate() -> None:
     steps = _make("--dry-run", "test", "ARGS=-k mail").stdout
-    assert "coverage run -m pytest -k mail" in steps
+    assert re.search(r"coverage run -m pytest .* -k mail$", steps, re.MULTILINE)
     assert "coverage_gate.py --partial" in steps
+
+
+def test_the_number_of_workers_can_be_chosen() -> None:
+    assert "--numprocesses 4 " in _make("--dry-run", "test").stdout
+    assert "--numprocesses 0 " in _make("--dry-run", "test", "WORKERS=0").stdout
 
 
 def test_ci_is_make_check_and_nothing_that_a_developer_cannot_run() -> None:
@@ -151,6 +157,9 @@ def test_developers_run_the_versions_that_operators_run() -> None:
 
 # --- the wheel
 
+#: One worker runs them all, and so builds one wheel.
+BUILT_ONCE = pytest.mark.xdist_group("wheel")
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.Path:
@@ -163,6 +172,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.Path:
     return zipfile.Path(built)
 
 
+@BUILT_ONCE
 def test_the_wheel_holds_the_package_the_plugins_and_their_examples(wheel: zipfile.Path) -> None:
     inside = set(wheel.root.namelist())
     kept = {
@@ -178,12 +188,14 @@ def test_the_wheel_holds_the_package_the_plugins_and_their_examples(wheel: zipfi
             assert f"almenara/plugins/{directory.name}/.env.example" in inside
 
 
+@BUILT_ONCE
 def test_the_wheel_holds_nothing_else(wheel: zipfile.Path) -> None:
     tops = {name.split("/")[0] for name in wheel.root.namelist()}
     assert tops == {"almenara", f"almenara-{PROJECT['project']['version']}.dist-info"}
     assert not [name for name in wheel.root.namelist() if name.endswith(("/.env", ".sqlite3"))]
 
 
+@BUILT_ONCE
 def test_the_wheel_brings_the_command_and_the_licence(wheel: zipfile.Path) -> None:
     information = wheel / f"almenara-{PROJECT['project']['version']}.dist-info"
     assert "almenara = almenara.__main__:main" in (information / "entry_points.txt").read_text()

@@ -41,16 +41,36 @@ def silent_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _run(directory: Path, text: str, **environment: str) -> subprocess.CompletedProcess[str]:
+#: In one process, and spread over workers as `make test` does it.
+SPREAD = pytest.mark.parametrize("workers", [0, 2], ids=["alone", "workers"])
+
+
+def _run(
+    directory: Path, text: str, *, workers: int = 0, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run a test file under this project's own conftest, in a directory of its own."""
+    _lay_out(directory, text)
+    return _call(directory, "-m", "pytest", "-p", "no:randomly", "-n", str(workers), **environment)
+
+
+def _lay_out(directory: Path, text: str) -> None:
     (directory / "tests" / "unit").mkdir(parents=True)
     shutil.copy(ROOT / "pyproject.toml", directory)
     for name in ("conftest.py", "servers.py"):
         shutil.copy(ROOT / "tests" / name, directory / "tests")
     (directory / "tests" / "unit" / "test_it.py").write_text(text)
-    clean = {name: value for name, value in os.environ.items() if name != "CI"}
+
+
+def _call(directory: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Start Python there, as if not from a test: neither measured nor a worker of this run."""
+    ours = ("COVERAGE_", "PYTEST_XDIST_")
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if name != "CI" and not name.startswith(ours)
+    }
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:randomly"],
+        [sys.executable, *arguments],
         cwd=directory,
         env=clean | environment,
         capture_output=True,
@@ -63,10 +83,11 @@ def _nowhere(port: int) -> dict[str, str]:
     return {POSTGRES.variable: f"postgres://root:hush@127.0.0.1:{port}/test"}
 
 
+@SPREAD
 def test_without_a_server_its_tests_are_skipped_with_one_line(
-    tmp_path: Path, silent_port: int
+    workers: int, tmp_path: Path, silent_port: int
 ) -> None:
-    finished = _run(tmp_path, NEEDS_POSTGRES, **_nowhere(silent_port))
+    finished = _run(tmp_path, NEEDS_POSTGRES, workers=workers, **_nowhere(silent_port))
     assert finished.returncode == 0
     assert "1 passed, 2 skipped" in finished.stdout
     advice = [line for line in finished.stdout.splitlines() if "make up" in line]
@@ -115,14 +136,57 @@ def test_unit_tests_have_five_seconds_unless_they_say_otherwise(tmp_path: Path) 
     assert finished.returncode == 0, finished.stdout
 
 
-def test_a_thread_left_behind_fails_the_run(tmp_path: Path) -> None:
+@SPREAD
+def test_a_thread_left_behind_fails_the_run(workers: int, tmp_path: Path) -> None:
     text = (
         "import threading, time\n"
         "def test_it(): threading.Thread(target=time.sleep, args=(4,), name='orphan').start()\n"
+        "def test_other(): ...\n"
     )
-    finished = _run(tmp_path, text)
+    finished = _run(tmp_path, text, workers=workers)
     assert finished.returncode == 1
     assert "Threads left behind by the tests: orphan" in finished.stdout
+
+
+def test_a_test_past_its_limit_fails_alone_and_says_where_it_stood(tmp_path: Path) -> None:
+    text = (
+        "import os, pytest, time\n"
+        "@pytest.mark.timeout(0.2)\n"
+        "def test_slow(): time.sleep(60)\n"
+        "def test_crowded_workers_have_longer(request):\n"
+        "    seconds = request.node.get_closest_marker('timeout').args[0]\n"
+        "    assert seconds == 5 * max(1, 2 / os.cpu_count())\n"
+    )
+    finished = _run(tmp_path, text, workers=2)
+    assert finished.returncode == 1
+    assert "1 failed, 1 passed" in finished.stdout
+    assert "def test_slow(): time.sleep(60)" in finished.stdout
+
+
+def test_what_workers_and_their_child_processes_run_is_measured(tmp_path: Path) -> None:
+    _lay_out(
+        tmp_path,
+        "import subprocess, sys\n"
+        "def test_here(): import almenara.here\n"
+        "def test_in_a_child():\n"
+        "    subprocess.run([sys.executable, '-c', 'import almenara.child'], check=True)\n",
+    )
+    package = tmp_path / "almenara"
+    package.mkdir()
+    for name in ("__init__", "here", "child", "nobody"):
+        (package / f"{name}.py").write_text(f"NAME = {name!r}\n")
+    inside = {"PYTHONPATH": str(tmp_path)}
+    finished = _call(tmp_path, "-m", "coverage", "run", "-m", "pytest", "-n", "2", **inside)
+    assert finished.returncode == 0, finished.stdout
+    assert _call(tmp_path, "-m", "coverage", "combine").returncode == 0
+    assert _call(tmp_path, "-m", "coverage", "json", "-o", "found.json").returncode == 0
+    files = json.loads((tmp_path / "found.json").read_text())["files"]
+    assert {Path(name).stem: one["summary"]["covered_lines"] for name, one in files.items()} == {
+        "__init__": 1,
+        "here": 1,
+        "child": 1,
+        "nobody": 0,
+    }
 
 
 async def _tables(url: str) -> list[str]:

@@ -162,6 +162,7 @@ def test_settings_of_another_base_are_reported(load_one):
     assert "let it inherit from almenara.PluginSettings" in broken.reason
 
 
+@pytest.mark.timeout(30)  # it waits for those that hang
 def test_all_of_them_together_do_not_stop_a_good_one(tmp_path):
     directories = sorted(path for path in BROKEN.iterdir() if path.is_dir())
     for path in (*directories, GOOD / "plain"):
