@@ -6,8 +6,9 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +16,12 @@ from typing import Any
 
 import aiohttp
 import uvicorn
+from fastapi import FastAPI
 
 from almenara.api.dependencies import Parts
 from almenara.app import build, running
 from almenara.settings import Settings, read_settings
+from tests.tables import make_tables
 
 #: Any key; what it seals lives as long as a test.
 SECRET_KEY = base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
@@ -39,6 +42,10 @@ def make_settings(
         environ |= {"ALMENARA_DATABASE_URL": database_url, "ALMENARA_SECRET_KEY": SECRET_KEY}
     environ |= {f"ALMENARA_{name.upper()}": str(value) for name, value in values.items()}
     return read_settings(environ)
+
+
+#: The applications that no test uses now, by the largest body that they take.
+_applications: defaultdict[int, list[FastAPI]] = defaultdict(list)
 
 
 @dataclass
@@ -108,16 +115,32 @@ async def until(look: Callable[[], Awaitable[Any]], seconds: float = 15) -> Any:
         await asyncio.sleep(0.02)
 
 
+@contextmanager
+def _application(settings: Settings) -> Iterator[FastAPI]:
+    """Lend one application to test after test: FastAPI builds its routes slowly, at first use.
+
+    What it is built from is the size of a body alone; what it works with comes from the test.
+    """
+    idle = _applications[settings.max_body_bytes]
+    app = idle.pop() if idle else build(settings)
+    try:
+        yield app
+    finally:
+        del app.state.parts
+        idle.append(app)
+
+
 @asynccontextmanager
 async def served(
     settings: Settings, *, clock: Callable[[], datetime] | None = None
 ) -> AsyncIterator[Client]:
     """Serve Almenara by a real uvicorn in this process, and give a client of it."""
+    await make_tables(settings)
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(
             running(settings, clock=clock or (lambda: datetime.now(UTC)))
         )
-        app = build(settings)
+        app = stack.enter_context(_application(settings))
         app.state.parts = parts
         config = uvicorn.Config(
             app, port=0, lifespan="off", log_config=None, timeout_graceful_shutdown=2

@@ -11,11 +11,11 @@ from uuid import UUID
 from almenara.database import Database, Row, Transaction, open_database
 from almenara.deliveries import Claim, NewMessage, Outcome, Plan, Reason, Result, Status
 from almenara.ledger import Acceptance, Accepted, Ledger, accept_messages, insert_messages
-from almenara.migrations import migrate
 from almenara.models import new_id
 from almenara.plan import plan_message
 from almenara.routing import ChannelRoute
 from almenara.settings import Settings
+from tests.tables import make_tables
 
 #: The moment at which tests begin.
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -36,9 +36,9 @@ _REASONS = {Status.FAILED: Reason.PERMANENT, Status.HELD: Reason.UNKNOWN_OUTCOME
 @asynccontextmanager
 async def opened_database(settings: Settings) -> AsyncIterator[Database]:
     """Open the database of the settings, with the schema."""
+    await make_tables(settings)
     database = await open_database(settings)
     try:
-        await migrate(database)
         yield database
     finally:
         await database.close()

@@ -22,6 +22,7 @@ from almenara.settings import Settings
 from tests.plugins.author import Author
 from tests.processes import ServerProcess
 from tests.serving import make_settings
+from tests.tables import make_tables
 
 KEYED = """
 from almenara import PluginSettings, SecretStr
@@ -50,6 +51,7 @@ def keyed(settings: Settings) -> Path:
 
 async def set_up(settings: Settings, *specs: ChannelSpec | TopicSpec) -> None:
     """Serve once, so that everything is there."""
+    await make_tables(settings)
     async with running(settings) as parts:
         for spec in specs:
             await write(parts, spec)

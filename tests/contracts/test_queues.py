@@ -26,6 +26,7 @@ from almenara.queues.inline import InlineQueue
 from almenara.settings import Settings
 from tests.plugins.author import Author
 from tests.serving import until
+from tests.tables import make_tables
 
 
 @dataclass
@@ -97,6 +98,7 @@ def author(settings: Settings) -> Author:
 @asynccontextmanager
 async def bench_of(settings: Settings, make_queue: Any) -> AsyncIterator[Bench]:
     clock = Clock()
+    await make_tables(settings)
     async with running(settings, clock=clock, make_queue=make_queue) as parts:
         bench = Bench(parts, clock)
         await parts.channels.write(
