@@ -242,6 +242,8 @@ def test_mail_goes_over_the_loop_that_serves(tls: Any, setting: str) -> None:
                 await send(mail)
                 receiver.hang_up()
                 await send(mail)
+            await until(lambda: receiver.open_count == 0)
+            await asyncio.sleep(0.01)  # the farewell of TLS was sent: the loop reads it, and closes
 
         uvloop.run(twice())
         assert len(receiver.mails) == 2
