@@ -18,6 +18,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.context import TortoiseContext
 
 from almenara.database.postgres_url import read_postgres_url
+from almenara.database.sqlite import SqliteClient
 from almenara.database.transaction import Dialect, Row, Transaction, read_id, read_timestamp
 from almenara.errors import ConfigurationError
 from almenara.settings import Settings
@@ -65,6 +66,18 @@ class Database:
     async def fetch(self, sql: str, *values: object) -> list[Row]:
         """Read rows by one statement on the reading connection."""
         return await Transaction(self.reader, self.dialect).fetch(sql, *values)
+
+    async def truncate_log(self) -> bool:
+        """Empty SQLite's write-ahead log into the file, so that deleted content is in neither.
+
+        PostgreSQL does the like by itself (autovacuum).
+
+        Returns:
+            False: a reader was in the way, or the writer's transaction; try again later.
+        """
+        if isinstance(self.writer, SqliteClient):
+            return await self.writer.truncate_log()
+        return True
 
     async def close(self) -> None:
         """Close every connection."""
@@ -135,13 +148,15 @@ def _sqlite_connections(settings: Settings) -> dict[str, Any]:
         # Cut the log back after a checkpoint; Tortoise's 16 KiB would truncate it at each one.
         "journal_size_limit": 67_108_864,
     }
+    # What is deleted is overwritten with zeros in its page: purged texts are gone from the file.
+    writing = pragmas | {"secure_delete": "ON"}
     reading = {name: value for name, value in pragmas.items() if not name.startswith("journal")} | {
         "query_only": "ON",
         "wal_autocheckpoint": 0,
         "journal_mode": "WAL",
     }
     return {
-        WRITERS["sqlite"]: {"engine": "almenara.database.sqlite", "credentials": pragmas},
+        WRITERS["sqlite"]: {"engine": "almenara.database.sqlite", "credentials": writing},
         _READERS["sqlite"]: {"engine": "almenara.database.sqlite", "credentials": reading},
     }
 

@@ -23,12 +23,30 @@ from tortoise.backends.sqlite.client import (
 )
 from tortoise.connection import get_connections
 
+#: A checkpoint that empties the log waits so long for readers, in milliseconds.
+_CHECKPOINT_BUSY_MS = 100
+
 
 class SqliteClient(TortoiseSqliteClient):
     """A connection to one SQLite file."""
 
     def _in_transaction(self) -> TransactionContext:
         return SafeTransactionContext(ImmediateTransaction(self), self._lock)
+
+    async def truncate_log(self) -> bool:
+        """Bring the write-ahead log into the file and empty it; false if a reader is in it.
+
+        Between two transactions, as it takes the lock that they take.
+        """
+        async with self.acquire_connection() as connection:
+            # Whoever waits to write must not wait five seconds for somebody's backup.
+            await connection.execute_fetchall(f"PRAGMA busy_timeout={_CHECKPOINT_BUSY_MS}")
+            try:
+                [row] = await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                usual = self.pragmas["busy_timeout"]
+                await connection.execute_fetchall(f"PRAGMA busy_timeout={usual}")
+        return bool(row[0] == 0)
 
 
 class ImmediateTransaction(SqliteTransactionWrapper):
