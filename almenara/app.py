@@ -32,6 +32,7 @@ from almenara.operate import Operator
 from almenara.queues.base import Queue
 from almenara.queues.embedded import EmbeddedQueue
 from almenara.replay import Replays
+from almenara.retention import Retention
 from almenara.routing import UNTOUCHED, Routing
 from almenara.secrets import Vault, open_vault
 from almenara.settings import Settings
@@ -162,6 +163,11 @@ async def running(
         stack.push_async_callback(parts.replays.close)
         if table.revision == UNTOUCHED:
             await _furnish(parts)
+        retention = Retention(
+            database=database, ledger=ledger, clock=clock, days=settings.retention_days
+        )
+        retention.start()
+        stack.push_async_callback(retention.close)
         log.info("ready", database=database.dialect, plugin_count=len(plugins.found))
         yield parts
 

@@ -68,6 +68,13 @@ class Settings(BaseModel):
         default=25.0,
         description="How long SIGTERM waits for attempts that are under way, in seconds.",
     )
+    retention_days: int = Field(
+        default=90,
+        ge=0,
+        le=36_500,
+        description="How many days a message is kept after the last of it finished; "
+        "0 keeps all for ever.",
+    )
     log_format: Literal["auto", "human", "json"] = Field(
         default="auto", description="`human`, `json`, or `auto`: human on a terminal, else JSON."
     )

@@ -20,7 +20,8 @@ class Acceptance(Enum):
 
     #: The message and its deliveries are stored.
     STORED = "stored"
-    #: The configuration moved on since it was planned; nothing was written.
+    #: The configuration moved on since it was planned, or the first message of its key was purged
+    #: just now; nothing was written.
     STALE = "stale"
     #: The key came with an equal message before; nothing was written.
     DUPLICATE = "duplicate"
@@ -87,7 +88,11 @@ async def _losers(transaction: Transaction, plans: Sequence[Plan]) -> dict[UUID,
     answers: dict[UUID, Accepted] = {}
     for plan in plans:
         assert plan.key is not None  # noqa: S101 - only keyed plans come here
-        row = first[_names(plan)]
+        row = first.get(_names(plan))
+        if row is None:
+            # Another process purged the first message since the key was found.
+            answers[plan.message.id] = Accepted(Acceptance.STALE, plan.message.id)
+            continue
         same = row["fingerprint"] == plan.key.fingerprint
         acceptance = Acceptance.DUPLICATE if same else Acceptance.KEY_REUSED
         answers[plan.message.id] = Accepted(acceptance, read_id(row["message_id"]))

@@ -26,6 +26,7 @@ from almenara.deliveries import (
     settle,
 )
 from almenara.ledger.idempotency import Acceptance, Accepted, keep_keys
+from almenara.ledger.purge import drop_attempt_texts
 from almenara.models import new_id
 
 
@@ -122,6 +123,9 @@ async def record_results(transaction: Transaction, results: Sequence[Result]) ->
     """Record attempts and move their deliveries; false for a late result, which moved nothing."""
     on_time = await settle(transaction, results)
     await _insert_attempts(transaction, results, on_time)
+    late = [one.claim.message_id for one, held in zip(results, on_time, strict=True) if not held]
+    # Its message may have been finished, and redacted, in the meantime.
+    await drop_attempt_texts(transaction, late)
     return on_time
 
 

@@ -13,7 +13,7 @@ INDEXES = [
     f"CREATE INDEX delivery_chain ON delivery (channel, due_at) WHERE {CHAINED}",
     f"CREATE INDEX delivery_suspect ON delivery (due_at) WHERE {SUSPECT}",
     "CREATE INDEX delivery_replay ON delivery (replay_id) WHERE replay_id IS NOT NULL",
-    "CREATE INDEX message_redact ON message (id) WHERE redact AND redacted_at IS NULL",
+    "CREATE INDEX message_redact ON message (status) WHERE redact AND redacted_at IS NULL",
     "CREATE INDEX replay_due ON replay (due_at) WHERE status = 'running'",
 ]
 

@@ -80,5 +80,5 @@ CREATE TABLE "replay" (
 CREATE INDEX delivery_chain ON delivery (channel, due_at) WHERE status = 'pending' AND chained
 CREATE INDEX delivery_suspect ON delivery (due_at) WHERE status = 'pending' AND death_count > 1
 CREATE INDEX delivery_replay ON delivery (replay_id) WHERE replay_id IS NOT NULL
-CREATE INDEX message_redact ON message (id) WHERE redact AND redacted_at IS NULL
+CREATE INDEX message_redact ON message (status) WHERE redact AND redacted_at IS NULL
 CREATE INDEX replay_due ON replay (due_at) WHERE status = 'running'

@@ -28,6 +28,7 @@ GIVEN: dict[str, tuple[str, object]] = {
     "max_body_bytes": ("65536", 65536),
     "sends": ("8", 8),
     "drain_seconds": ("2.5", 2.5),
+    "retention_days": ("30", 30),
     "log_format": ("json", "json"),
     "log_level": ("debug", "debug"),
 }
