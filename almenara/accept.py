@@ -74,7 +74,9 @@ class Acceptor:
             now = self._clock()
             table = self._routing.table
             route = find_route(table, message.topic, channel)
-            message = dataclasses.replace(message, topic=route.topic, created_at=now)
+            message = dataclasses.replace(
+                message, topic=route.topic, redact=route.redact, created_at=now
+            )
             plan = plan_message(
                 message,
                 route.channels,
@@ -114,7 +116,8 @@ class Acceptor:
 def fingerprint(message: NewMessage, channel: str | None) -> str:
     """Return a digest of what a sender wrote: equal for equal messages, whatever their ids."""
     content = dataclasses.asdict(message)
-    for name in ("id", "created_at", "sender"):
+    # `redact` is the topic's, and may change between a request and its repetition.
+    for name in ("id", "created_at", "sender", "redact"):
         del content[name]
     content["topic"] = message.topic and message.topic.strip().lower()
     content["channel"] = channel and channel.strip().lower()

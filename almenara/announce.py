@@ -62,7 +62,7 @@ def _plan(news: News, table: Table) -> Plan:
     )
     route = find_route(table, message.topic, None)
     return plan_message(
-        dataclasses.replace(message, topic=route.topic),
+        dataclasses.replace(message, topic=route.topic, redact=route.redact),
         route.channels,
         revision=table.revision,
         now=news.at,

@@ -103,6 +103,8 @@ class Operator:
         async def work(transaction: Transaction) -> Sequence[NewDelivery]:
             delivery = await _delivery(transaction, delivery_id)
             newest = await read_newest(transaction, [read_id(delivery["message_id"])])
+            # Again, under the lock: it may have been purged meanwhile.
+            await _delivery(transaction, delivery_id)
             rows = [row for row in newest if read_id(row["id"]) == delivery_id]
             if not rows:
                 raise ConflictError(
@@ -136,8 +138,9 @@ class Operator:
         """
 
         async def work(transaction: Transaction) -> Sequence[NewDelivery]:
-            message = await _message(transaction, message_id)
             rows = await read_newest(transaction, [message_id])
+            # Under the lock: it is neither purged nor redacted from here on.
+            message = await _message(transaction, message_id)
             if not rows:
                 return await self._insert_first(transaction, message)
             chain = any(row["chained"] for row in rows)

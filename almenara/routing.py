@@ -111,6 +111,8 @@ class FoundRoute:
     channels: Sequence[ChannelRoute]
     #: Set for a failover chain: how long each channel has before the next one has its turn.
     step_deadline: timedelta | None = None
+    #: Whether the message's texts go when it is finished: its topic says so, a channel never does.
+    redact: bool = False
 
 
 def find_route(table: Table, topic: str | None, channel: str | None) -> FoundRoute:
@@ -130,7 +132,8 @@ def route_of(table: Table, topic: TopicRoute) -> FoundRoute:
     """Return where messages of a topic go."""
     channels = table.channels_of(topic)
     failover = topic.strategy == "failover"
-    return FoundRoute(topic.name, channels, topic.step_deadline if failover else None)
+    step_deadline = topic.step_deadline if failover else None
+    return FoundRoute(topic.name, channels, step_deadline, topic.redact)
 
 
 class Routing:

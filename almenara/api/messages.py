@@ -50,6 +50,8 @@ class MessageOut(BaseModel):
     send_at: datetime | None
     expires_at: datetime | None
     collapse_key: str | None
+    #: When its texts were dropped, because its topic asks for it; the facts stay.
+    redacted_at: datetime | None
     created_at: datetime
 
 

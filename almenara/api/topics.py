@@ -62,6 +62,10 @@ class TopicFields(StrictModel):
         default=300, description="With `failover`: how long each channel has before the next one."
     )
     enabled: bool = Field(default=True, description="Messages on a disabled topic have no route.")
+    redact: bool = Field(
+        default=False,
+        description="Whether the texts of a message are dropped when it is finished.",
+    )
 
     @model_validator(mode="after")
     def _check_channels(self) -> TopicFields:
@@ -97,6 +101,7 @@ class TopicOut(BaseModel):
     step_deadline_seconds: int
     channels: list[TopicChannelOut]
     enabled: bool
+    redact: bool
     created_at: datetime
     updated_at: datetime
 
@@ -146,7 +151,7 @@ async def replace_topic(
 async def change_topic(name: Name, body: TopicFields, parts: PartsNeeded) -> TopicOut:
     """Change what is given of a topic, and leave the rest."""
     changes: dict[str, Any] = body.model_dump(
-        include=body.model_fields_set & {"strategy", "step_deadline_seconds", "enabled"}
+        include=body.model_fields_set & {"strategy", "step_deadline_seconds", "enabled", "redact"}
     )
     names = body.names()
     if names is not None:
@@ -169,6 +174,7 @@ def topic_out(stored: StoredTopic) -> TopicOut:
         step_deadline_seconds=topic.step_deadline_seconds,
         channels=[TopicChannelOut(channel=name) for name in stored.channels],
         enabled=topic.enabled,
+        redact=topic.redact,
         created_at=topic.created_at,
         updated_at=topic.updated_at,
     )
@@ -185,4 +191,5 @@ def _spec(name: str, body: TopicFields) -> TopicSpec:
         strategy=body.strategy,
         step_deadline_seconds=body.step_deadline_seconds,
         enabled=body.enabled,
+        redact=body.redact,
     )

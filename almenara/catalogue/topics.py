@@ -28,6 +28,7 @@ class TopicSpec:
     strategy: str = "all"
     step_deadline_seconds: int = 300
     enabled: bool = True
+    redact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,7 @@ class Topics:
                 strategy=stored.strategy,
                 step_deadline_seconds=stored.step_deadline_seconds,
                 enabled=stored.enabled,
+                redact=stored.redact,
             )
             return await self._store(transaction, stored, dataclasses.replace(old, **changes))
 
@@ -145,6 +147,7 @@ class Topics:
                 "strategy": spec.strategy,
                 "step_deadline_seconds": spec.step_deadline_seconds,
                 "enabled": spec.enabled,
+                "redact": spec.redact,
                 "updated_at": now,
             }
         )

@@ -189,5 +189,7 @@ def _print_messages(messages: Sequence[Any], *, fixed: bool) -> None:
 
 
 def _preview(message: Any) -> str:
+    if message["redacted_at"]:
+        return "(redacted)"
     title, text = message["title"], message["description"]
     return one_line(f"{title}: {text}" if title else text)

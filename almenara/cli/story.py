@@ -51,12 +51,18 @@ def print_story(story: Mapping[str, Any]) -> None:
     """Write a message with all that happened to it."""
     print_fields(_fields(story))
     print_line("")
-    print_line(story["description"])
+    print_line(_text(story))
     print_line("")
     _print_table(story["deliveries"])
     if any(one["attempts"] for one in story["deliveries"]):
         print_line("")
         _print_time_line(story)
+
+
+def _text(story: Mapping[str, Any]) -> str:
+    if story["redacted_at"]:
+        return "Its texts were dropped when it was finished: its topic asks for it."
+    return str(story["description"])
 
 
 def print_deliveries(deliveries: Sequence[Mapping[str, Any]]) -> None:
@@ -102,6 +108,7 @@ def _fields(story: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield name, json.dumps(story[name], ensure_ascii=False) if story[name] else ""
     yield "accepted", show_moment(story["created_at"])
     yield "send at", show_moment(story["send_at"])
+    yield "redacted", show_moment(story["redacted_at"])
 
 
 def _remarks(delivery: Mapping[str, Any], now: datetime) -> Iterator[str]:

@@ -42,6 +42,11 @@ StepDeadline = Annotated[
     ),
 ]
 
+Redact = Annotated[
+    bool | None,
+    typer.Option("--redact/--keep", help="Whether a finished message's texts are dropped."),
+]
+
 
 def list_topics(as_json: AsJson = False) -> None:
     """List the topics, each with its channels."""
@@ -74,6 +79,7 @@ def create_topic(
     strategy: Strategy = None,
     step_deadline: StepDeadline = None,
     enabled: Enabled = None,
+    redact: Redact = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a topic.
@@ -86,6 +92,7 @@ def create_topic(
         strategy=strategy,
         step_deadline_seconds=step_deadline,
         enabled=enabled,
+        redact=redact,
     )
     print_written("Topic", "created", connect().post("/v1/topics", body), as_json=as_json)
 
@@ -96,6 +103,7 @@ def update_topic(
     strategy: Strategy = None,
     step_deadline: StepDeadline = None,
     enabled: Enabled = None,
+    redact: Redact = None,
     as_json: AsJson = False,
 ) -> None:
     """Change what is given of a topic; channels replace those it has.
@@ -107,6 +115,7 @@ def update_topic(
         strategy=strategy,
         step_deadline_seconds=step_deadline,
         enabled=enabled,
+        redact=redact,
     )
     refuse_nothing(body)
     answer = connect().call("PATCH", path_to("topics", name), body)
@@ -134,6 +143,7 @@ def _print_topic(topic: Mapping[str, Any]) -> None:
             ("channels", _channel_names(topic)),
             ("strategy", _strategy(topic)),
             ("enabled", yes_or_no(topic["enabled"])),
+            ("redact", yes_or_no(topic["redact"])),
             ("created", show_moment(topic["created_at"])),
             ("changed", show_moment(topic["updated_at"])),
         ]

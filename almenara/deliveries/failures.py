@@ -32,14 +32,17 @@ async def tell_failures(
     ids = {read_id(row["message_id"]) for row in bad}
     source, values = transaction.rows({"id": "uuid"}, [(one,) for one in ids])
     rows = await transaction.fetch(
-        f"SELECT id, topic, reference FROM message WHERE id IN (SELECT id FROM {source})", *values
+        f"SELECT id, topic, reference, redact FROM message WHERE id IN (SELECT id FROM {source})",
+        *values,
     )
     messages = {read_id(row["id"]): row for row in rows}
     for row in bad:
         message = messages[read_id(row["message_id"])]
         # Never a loop: what fails to tell news is no news.
         if not (message["topic"] or "").startswith(SYSTEM_PREFIX):
-            transaction.news.append(_news(row, message, errors.get(read_id(row["id"])), at))
+            # What is to be redacted is not to live on in the news: errors may quote the text.
+            error = None if message["redact"] else errors.get(read_id(row["id"]))
+            transaction.news.append(_news(row, message, error, at))
 
 
 def _news(row: Row, message: Row, error: str | None, at: datetime) -> News:

@@ -75,6 +75,23 @@ async def test_a_failed_delivery_is_told_on_its_topic(client: Client, ops: HttpR
     assert "webhook-id" in callback.headers
 
 
+async def test_news_of_a_message_to_be_redacted_quote_nothing(
+    client: Client, ops: HttpReceiver
+) -> None:
+    async with HttpReceiver() as shop:
+        shop.answer = Told(400)
+        await a_webhook(client, "shop", shop)
+        await a_webhook(client, "ops", ops)
+        body = {"channels": ["shop"], "redact": True}
+        assert (await client.call("PUT", "/v1/topics/sales", body)).status == 201
+        await a_topic(client, FAILED, "ops")
+        sent = await client.post("/v1/messages", {"topic": "sales", "description": "Hi"})
+        await client.final(sent.body["id"])
+    [news] = await news_on(client, FAILED)
+    assert (news["data"]["message_id"], news["data"]["error"]) == (sent.body["id"], None)
+    assert "400" not in news["description"]
+
+
 async def test_without_the_topic_nothing_is_told(client: Client, ops: HttpReceiver) -> None:
     ops.answer = Told(400)
     await a_webhook(client, "shop", ops)

@@ -25,6 +25,7 @@ def a_message(**changes: Any) -> dict[str, Any]:
         "reference": None,
         "metadata": {},
         "send_at": None,
+        "redacted_at": None,
         "created_at": BEGIN,
     } | changes
 
@@ -88,6 +89,7 @@ def a_topic(**changes: Any) -> dict[str, Any]:
         "strategy": "all",
         "channels": [{"channel": "team-slack"}, {"channel": "backoffice-mail"}],
         "enabled": True,
+        "redact": False,
         "created_at": BEGIN,
         "updated_at": BEGIN,
     } | changes

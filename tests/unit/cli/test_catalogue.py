@@ -72,7 +72,14 @@ def test_of_a_topic_only_what_is_given_is_changed(cli: Cli, server: ScriptedServ
     server.answer("PATCH", "/v1/topics/sales", a_topic())
     assert cli("topics", "update", "sales", "--enabled").out == "Topic sales changed.\n"
     cli("topics", "update", "sales", "--channel", "a")
-    assert [one.body for one in server.asked] == [{"enabled": True}, {"channels": ["a"]}]
+    cli("topics", "update", "sales", "--redact")
+    cli("topics", "update", "sales", "--keep")
+    assert [one.body for one in server.asked] == [
+        {"enabled": True},
+        {"channels": ["a"]},
+        {"redact": True},
+        {"redact": False},
+    ]
 
 
 @pytest.mark.parametrize("group", ["topics", "channels"])

@@ -14,7 +14,7 @@ import pytest
 from almenara.cli import log
 from almenara.cli.client import Server
 from tests.scripted_server import Said, ScriptedServer
-from tests.unit.cli.answers import MESSAGE_ID, a_message, page
+from tests.unit.cli.answers import BEGIN, MESSAGE_ID, a_message, page
 from tests.unit.cli.conftest import Cli
 
 _PATH = "/v1/messages"
@@ -39,6 +39,11 @@ def test_the_log_is_a_table_newest_first(cli: Cli, server: ScriptedServer) -> No
     assert second.split()[2:] == ["failed", MESSAGE_ID, "Disk:", "it", "is", "\\x1bfull"]
     assert (ended.code, ended.err) == (0, "")
     assert _query(server) == {"limit": "20"}
+
+
+def test_a_redacted_message_is_said_to_be_one(cli: Cli, server: ScriptedServer) -> None:
+    server.answer("GET", _PATH, page(a_message(description="", redacted_at=BEGIN)))
+    assert cli("log").out.splitlines()[1].split()[-1] == "(redacted)"
 
 
 def test_a_narrow_terminal_shows_the_text_below_the_id_and_keeps_the_id_whole(

@@ -10,6 +10,7 @@ import pytest
 
 from tests.scripted_server import ScriptedServer
 from tests.unit.cli.answers import (
+    BEGIN,
     DELIVERY_ID,
     MESSAGE_ID,
     RESENT_ID,
@@ -226,6 +227,15 @@ def test_everything_that_a_message_has_is_shown(cli: Cli, server: ScriptedServer
     ):
         assert shown in out
     assert "TIME" not in out
+
+
+def test_a_redacted_message_says_when_and_why_its_text_is_gone(
+    cli: Cli, server: ScriptedServer
+) -> None:
+    server.answer("GET", _STORY, a_story(a_delivery(), description="", redacted_at=BEGIN))
+    out = cli("show", MESSAGE_ID).out
+    assert "redacted" in out
+    assert "\nIts texts were dropped when it was finished: its topic asks for it.\n" in out
 
 
 def test_show_writes_the_servers_json(cli: Cli, server: ScriptedServer) -> None:
