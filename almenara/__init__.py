@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from almenara.egress import HttpResponse, raise_for_status, request
-    from almenara.errors import PermanentError, RateLimitedError, TemporaryError
+    from almenara.errors import ChannelError, PermanentError, RateLimitedError, TemporaryError
     from almenara.plugin import Message, Plugin, PluginSettings, Receipt
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BackgroundTasks",
+    "ChannelError",
     "HttpResponse",
     "Message",
     "PermanentError",
@@ -37,6 +38,7 @@ __all__ = [
 
 _HOMES = {
     "BackgroundTasks": "fastapi",
+    "ChannelError": "almenara.errors",
     "HttpResponse": "almenara.egress",
     "Message": "almenara.plugin",
     "PermanentError": "almenara.errors",

@@ -18,7 +18,7 @@ from almenara.api import plugins as plugin_routes
 from almenara.api.body_limit import BodyLimit
 from almenara.api.dependencies import Parts
 from almenara.api.errors import add_error_handlers
-from almenara.catalogue import Changes, Channels, ChannelSpec, Topics, TopicSpec
+from almenara.catalogue import Changes, Channels, ChannelSpec, Pausing, Topics, TopicSpec
 from almenara.database import Database, Transaction, open_database
 from almenara.database.lock import FileLock
 from almenara.dispatch import Dispatcher, Instances
@@ -194,6 +194,7 @@ def _parts(wiring: Wiring, queue: Queue, plugins: Plugins, vault: Vault) -> Part
             queue=queue,
             clock=clock,
         ),
+        pausing=Pausing(database=database, changes=changes, queue=queue, clock=clock),
         topics=Topics(database=database, changes=changes, clock=clock),
         plugins=plugins,
         database=database,

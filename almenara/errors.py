@@ -16,6 +16,7 @@ edges (``api/errors.py``, ``cli/``), never here.
         BrokenPluginError
       SendError                  what a plugin raises
         PermanentError
+        ChannelError             the channel itself cannot send; it is paused
         TemporaryError
           RateLimitedError
 """
@@ -143,6 +144,16 @@ class PermanentError(SendError):
     """Trying again would not help: the delivery fails at once and is never tried again."""
 
     code = "permanent_error"
+
+
+class ChannelError(SendError):
+    """The channel itself cannot send: a wrong password, a revoked token.
+
+    Not the message is at fault: the channel is paused at once, and what waits for it stays pending
+    until somebody has mended it.
+    """
+
+    code = "channel_error"
 
 
 class TemporaryError(SendError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -45,6 +45,8 @@ class ChannelRoute:
     breaker_wait: timedelta = timedelta(seconds=30)
     #: Whether it takes nothing just now; what waits for it stays pending.
     paused: bool = False
+    #: Why it is paused: ``operator``, ``failures``, ``misconfigured``.
+    pause_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ async def _read(client: BaseDBAsyncClient, revision: int) -> Table:
     topics = await Topic.all().using_db(client)
     links = await TopicChannel.all().using_db(client).order_by("position")
     states = await ChannelState.filter(state="paused").using_db(client)
-    paused = {state.channel_id for state in states}
+    paused = {state.channel_id: state.reason for state in states}
     names = {channel.id: channel.name for channel in channels}
     of_topic: dict[UUID, list[TopicChannel]] = {}
     for link in links:
@@ -180,7 +182,11 @@ async def _read(client: BaseDBAsyncClient, revision: int) -> Table:
             topic.name: _topic_route(topic, of_topic.get(topic.id, ()), names) for topic in topics
         },
         channels={
-            channel.name: _channel_route(channel, paused=channel.id in paused)
+            channel.name: replace(
+                _channel_route(channel),
+                paused=channel.id in paused,
+                pause_reason=paused.get(channel.id),
+            )
             for channel in channels
         },
     )
@@ -200,7 +206,7 @@ def _topic_route(
     )
 
 
-def _channel_route(channel: Channel, *, paused: bool) -> ChannelRoute:
+def _channel_route(channel: Channel) -> ChannelRoute:
     return ChannelRoute(
         id=str(channel.id),
         name=channel.name,
@@ -216,7 +222,6 @@ def _channel_route(channel: Channel, *, paused: bool) -> ChannelRoute:
         burst=channel.burst,
         breaker_failures=channel.breaker_failures,
         breaker_wait=parse_duration(channel.breaker_wait),
-        paused=paused,
     )
 
 

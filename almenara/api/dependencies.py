@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from almenara.accept import Acceptor
-from almenara.catalogue import Channels, Topics
+from almenara.catalogue import Channels, Pausing, Topics
 from almenara.database import Database
 from almenara.errors import FieldError, InvalidInputError, NotFoundError
 from almenara.ledger import Ledger
@@ -38,6 +38,7 @@ class Parts:
     replays: Replays
     log: Log
     channels: Channels
+    pausing: Pausing
     topics: Topics
     plugins: Plugins
     database: Database

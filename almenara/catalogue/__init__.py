@@ -2,12 +2,14 @@
 
 from almenara.catalogue.change import Changes
 from almenara.catalogue.channels import Channels, ChannelSpec, Written
+from almenara.catalogue.pausing import Pausing
 from almenara.catalogue.topics import StoredTopic, Topics, TopicSpec
 
 __all__ = [
     "Changes",
     "ChannelSpec",
     "Channels",
+    "Pausing",
     "StoredTopic",
     "TopicSpec",
     "Topics",

@@ -16,6 +16,7 @@ from almenara.catalogue.settings_check import SettingsCheck
 from almenara.database import Database, Transaction
 from almenara.deliveries import Reason, cancel
 from almenara.errors import ConflictError, NotFoundError, UnavailableError
+from almenara.limits import forget, rewritten
 from almenara.loader import Plugins
 from almenara.models import Channel, Topic, TopicChannel
 from almenara.queues.base import Queue
@@ -39,6 +40,10 @@ class ChannelSpec:
     retry_schedule: Sequence[str] = DEFAULT_SCHEDULE
     concurrency: int = 16
     on_unknown: str = "retry"
+    rate: str | None = None
+    burst: int | None = None
+    breaker_failures: int = 20
+    breaker_wait: str = "30s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,7 @@ class Channels:
         Raises:
             NotFoundError: there is none of this name.
         """
-        return await _channel(name, self._database.reader)
+        return await find_channel(name, self._database.reader)
 
     async def write(self, spec: ChannelSpec, *, create: bool, replace: bool) -> Written:
         """Create or replace a channel, its secrets sealed.
@@ -153,7 +158,7 @@ class Channels:
 
         async def work(transaction: Transaction) -> None:
             client = transaction.client
-            channel = await _channel(name, client)
+            channel = await find_channel(name, client)
             links = TopicChannel.filter(channel_id=channel.id).using_db(client)
             if force:
                 await links.delete()
@@ -166,6 +171,7 @@ class Channels:
                 )
             else:
                 await _refuse_if_used(transaction, channel)
+            await forget(transaction, channel.id)
             await channel.delete(using_db=client)
 
         await self._changes.make(work)
@@ -188,7 +194,7 @@ class Channels:
                 )
             try:
                 await self._changes.make(
-                    partial(self._store, channel, want.spec, settings, new=seen is None)
+                    partial(self._store, channel, want, settings, new=seen is None)
                 )
             except _MovedError:
                 continue
@@ -199,7 +205,7 @@ class Channels:
     async def _store(
         self,
         channel: Channel,
-        spec: ChannelSpec,
+        want: Wanted,
         settings: dict[str, Any],
         transaction: Transaction,
         *,
@@ -209,13 +215,21 @@ class Channels:
         stored = await Channel.filter(name=channel.name).using_db(transaction.client).first()
         if (stored is None) != new or (stored and stored.revision != channel.revision):
             raise _MovedError
+        spec, now = want.spec, self._clock()
+        await rewritten(
+            transaction,
+            channel.id,
+            plugin_changed=want.check and not new,
+            rate_changed=(spec.rate, spec.burst) != (channel.rate, channel.burst),
+            now=now,
+        )
         channel.update_from_dict(
             dataclasses.asdict(spec)
             | {
                 "settings": settings,
                 "retry_schedule": list(spec.retry_schedule),
                 "revision": channel.revision + 1,
-                "updated_at": self._clock(),
+                "updated_at": now,
             }
         )
         await channel.save(using_db=transaction.client, force_create=new)
@@ -257,7 +271,12 @@ async def _refuse_if_used(transaction: Transaction, channel: Channel) -> None:
         )
 
 
-async def _channel(name: str, client: BaseDBAsyncClient) -> Channel:
+async def find_channel(name: str, client: BaseDBAsyncClient) -> Channel:
+    """Find a channel, whatever the case its name is written in.
+
+    Raises:
+        NotFoundError: there is none of this name.
+    """
     channel = await Channel.filter(name=name.strip().lower()).using_db(client).first()
     if channel is None:
         raise NotFoundError("channel", name)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,12 +15,12 @@ from almenara.cli.catalogue import (
     refuse_nothing,
     yes_or_no,
 )
+from almenara.cli.channel_fields import describe_state, print_channel
 from almenara.cli.client import connect, path_to
 from almenara.cli.exits import ExitCode
 from almenara.cli.groups import new_group
 from almenara.cli.messages import AsJson
-from almenara.cli.moments import show_moment
-from almenara.cli.output import Column, print_fields, print_json, print_line, print_table
+from almenara.cli.output import Column, print_json, print_line, print_table
 from almenara.cli.story import is_sent, print_deliveries
 
 Assignments = Annotated[
@@ -49,6 +47,26 @@ OnUnknown = Annotated[
     Literal["retry", "hold"] | None,
     typer.Option(help="After an attempt that was perhaps sent: try again, or hold."),
 ]
+Rate = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COUNT/UNIT",
+        help="How many attempts may begin: `10/s`, `30/m`, `500/h`, or `none` for any number.",
+    ),
+]
+Burst = Annotated[
+    int | None, typer.Option(min=1, max=10_000, help="How many of them may begin at once.")
+]
+BreakerFailures = Annotated[
+    int | None,
+    typer.Option(min=0, max=1000, help="So many failures in a row pause the channel; 0: never."),
+]
+BreakerWait = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WAIT", help="How long it waits then before it is tried again, such as `30s`."
+    ),
+]
 
 
 def list_channels(as_json: AsJson = False) -> None:
@@ -62,6 +80,7 @@ def list_channels(as_json: AsJson = False) -> None:
             Column("channel"),
             Column("plugin"),
             Column("enabled", whole=True),
+            Column("state"),
             Column("timeout", whole=True),
             Column("retries"),
         ),
@@ -70,6 +89,7 @@ def list_channels(as_json: AsJson = False) -> None:
                 one["name"],
                 one["plugin"],
                 yes_or_no(one["enabled"]),
+                describe_state(one),
                 f"{one['timeout_seconds']:g} s",
                 " ".join(one["retry_schedule"]),
             )
@@ -85,7 +105,7 @@ def show_channel(name: Name, as_json: AsJson = False) -> None:
     if as_json:
         print_json(answer)
     else:
-        _print_channel(answer.body)
+        print_channel(answer.body)
 
 
 def create_channel(
@@ -96,6 +116,10 @@ def create_channel(
     retry: Retries = None,
     concurrency: Concurrency = None,
     on_unknown: OnUnknown = None,
+    rate: Rate = None,
+    burst: Burst = None,
+    breaker_failures: BreakerFailures = None,
+    breaker_wait: BreakerWait = None,
     enabled: Enabled = None,
     as_json: AsJson = False,
 ) -> None:
@@ -119,8 +143,11 @@ def create_channel(
         retry_schedule=_read_schedule(retry),
         concurrency=concurrency,
         on_unknown=on_unknown,
+        burst=burst,
+        breaker_failures=breaker_failures,
+        breaker_wait=breaker_wait,
         enabled=enabled,
-    )
+    ) | _read_rate(rate)
     print_written("Channel", "created", connect().post("/v1/channels", body), as_json=as_json)
 
 
@@ -135,6 +162,10 @@ def update_channel(
     retry: Retries = None,
     concurrency: Concurrency = None,
     on_unknown: OnUnknown = None,
+    rate: Rate = None,
+    burst: Burst = None,
+    breaker_failures: BreakerFailures = None,
+    breaker_wait: BreakerWait = None,
     enabled: Enabled = None,
     as_json: AsJson = False,
 ) -> None:
@@ -150,8 +181,11 @@ def update_channel(
         retry_schedule=_read_schedule(retry),
         concurrency=concurrency,
         on_unknown=on_unknown,
+        burst=burst,
+        breaker_failures=breaker_failures,
+        breaker_wait=breaker_wait,
         enabled=enabled,
-    )
+    ) | _read_rate(rate)
     refuse_nothing(body)
     answer = connect().call("PATCH", path_to("channels", name), body)
     print_written("Channel", "changed", answer, as_json=as_json)
@@ -168,6 +202,25 @@ def delete_channel(
     query = {"force": True} if force else {}
     connect().call("DELETE", path_to("channels", name), query=query)
     print_line(f"Channel {name} deleted.")
+
+
+def pause_channel(
+    name: Name,
+    reason: Annotated[str | None, typer.Option(help="Why, for people.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Pause a channel; what waits for it stays pending until it is resumed.
+
+    Example: `almenara channels pause team-slack --reason "Slack is being moved"`
+    """
+    answer = connect().post(path_to("channels", name, "pause"), given(reason=reason) or None)
+    print_written("Channel", "paused", answer, as_json=as_json)
+
+
+def resume_channel(name: Name, as_json: AsJson = False) -> None:
+    """Resume a channel, whatever it was paused for; what waits for it is sent."""
+    answer = connect().post(path_to("channels", name, "resume"))
+    print_written("Channel", "resumed", answer, as_json=as_json)
 
 
 def test_channel(name: Name, as_json: AsJson = False) -> None:
@@ -187,6 +240,8 @@ channels.command("show")(show_channel)
 channels.command("create")(create_channel)
 channels.command("update")(update_channel)
 channels.command("delete")(delete_channel)
+channels.command("pause")(pause_channel)
+channels.command("resume")(resume_channel)
 channels.command("test")(test_channel)
 
 
@@ -195,23 +250,8 @@ def _read_schedule(waits: list[str] | None) -> list[str] | None:
     return [] if waits == ["none"] else waits or None
 
 
-def _print_channel(channel: Mapping[str, Any]) -> None:
-    settings = channel["settings"].items()
-    print_fields(
-        [
-            ("channel", channel["name"]),
-            ("plugin", channel["plugin"]),
-            ("enabled", yes_or_no(channel["enabled"])),
-            ("timeout", f"{channel['timeout_seconds']:g} s"),
-            ("retries", " ".join(channel["retry_schedule"]) or "none"),
-            ("concurrency", str(channel["concurrency"])),
-            ("on unknown", channel["on_unknown"]),
-            ("created", show_moment(channel["created_at"])),
-            ("changed", show_moment(channel["updated_at"])),
-            *((f"settings.{name}", _written(value)) for name, value in settings),
-        ]
-    )
-
-
-def _written(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _read_rate(rate: str | None) -> dict[str, str | None]:
+    """Return the rate as the API takes it; nothing when none is given."""
+    if rate is None:
+        return {}
+    return {"rate": None if rate.strip().lower() == "none" else rate}

@@ -135,6 +135,8 @@ class Result:
     due_at: datetime | None = None
     retry_step: int = 0
     death_count: int = 0
+    #: The channel itself could not send: its failure is not the message's.
+    misconfigured: bool = False
     #: What went wrong, for people, secrets masked.
     error: str | None = None
     reference: str | None = None

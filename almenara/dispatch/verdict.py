@@ -9,6 +9,7 @@ from almenara.deliveries import Claim, Outcome, Reason, Result, Status, after_un
 from almenara.dispatch.call import Ended
 from almenara.errors import (
     AlmenaraError,
+    ChannelError,
     PermanentError,
     RateLimitedError,
     TemporaryError,
@@ -90,6 +91,18 @@ def _failed(
             status=Status.FAILED,
             reason=Reason.PERMANENT,
             retry_step=claim.retry_step,
+            error=text,
+        )
+    if isinstance(error, ChannelError):
+        # Nothing is wrong with the message: it uses up no step, and waits until the channel works.
+        return Result(
+            claim=claim,
+            outcome=Outcome.PERMANENT_ERROR,
+            finished_at=now,
+            status=Status.PENDING,
+            due_at=now,
+            retry_step=claim.retry_step,
+            misconfigured=True,
             error=text,
         )
     limited = isinstance(error, RateLimitedError)

@@ -3,6 +3,7 @@
 from almenara.ledger.commit import Ledger, Operation
 from almenara.ledger.idempotency import Acceptance, Accepted
 from almenara.ledger.operations import (
+    Claimed,
     ClaimRequest,
     RescueRequest,
     accept_messages,
@@ -18,6 +19,7 @@ __all__ = [
     "Acceptance",
     "Accepted",
     "ClaimRequest",
+    "Claimed",
     "Ledger",
     "Operation",
     "RescueRequest",

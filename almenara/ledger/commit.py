@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 from almenara.database import Database, Transaction
 from almenara.database.faults import Fault, classify
 from almenara.errors import UnavailableError
+from almenara.ledger.operations import record_results
 from almenara.news import News
 from almenara.telemetry import get_logger
 
@@ -171,7 +172,9 @@ class Ledger:
             kinds.setdefault(entry.operation, []).append(index)
         answers: list[Any] = [None] * len(batch)
         async with self._database.transaction() as transaction:
-            for operation, indexes in kinds.items():
+            # Results first: they alone wait for the rows of ``channel_state``, and while one waits
+            # it must hold nothing that another process waits for.
+            for operation, indexes in sorted(kinds.items(), key=_results_first):
                 payloads = [batch[index].payload for index in indexes]
                 for index, answer in zip(
                     indexes, await operation(transaction, payloads), strict=True
@@ -206,3 +209,8 @@ class Ledger:
             entry.future.set_exception(refusal)
             # Looked at once, so that asyncio does not complain where the waiter went away.
             entry.future.exception()
+
+
+def _results_first(kind: tuple[Operation[Any, Any], list[int]]) -> bool:
+    """Sort the recording of results before everything else of a batch."""
+    return kind[0] is not record_results

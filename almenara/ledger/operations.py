@@ -7,8 +7,8 @@ inside the same transaction.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -27,6 +27,7 @@ from almenara.deliveries import (
 )
 from almenara.ledger.idempotency import Acceptance, Accepted, keep_keys
 from almenara.ledger.purge import drop_attempt_texts
+from almenara.limits import allow, note, use
 from almenara.models import new_id
 
 
@@ -40,6 +41,15 @@ class ClaimRequest:
     oldest_first: bool = False
     #: Only what processes have died on; whoever claims it tries it alone.
     suspects: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What was claimed, and which channels take no more."""
+
+    claims: Sequence[Claim]
+    #: Paused or at the end of their rate, and when to ask again; ``None``: when they are changed.
+    closed: Mapping[str, datetime | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,24 +113,28 @@ async def insert_messages(transaction: Transaction, plans: Sequence[Plan]) -> No
     await insert(transaction, [delivery for plan in plans for delivery in plan.deliveries])
 
 
-async def claim(
-    transaction: Transaction, requests: Sequence[ClaimRequest]
-) -> Sequence[Sequence[Claim]]:
-    """Claim what is due for each request."""
-    return [
-        await claim_due(
-            transaction,
-            request.limits,
-            now=request.now,
-            oldest_first=request.oldest_first,
-            suspects=request.suspects,
-        )
-        for request in requests
-    ]
+async def claim(transaction: Transaction, requests: Sequence[ClaimRequest]) -> Sequence[Claimed]:
+    """Claim what is due for each request, as far as the channels' limits allow it."""
+    return [await _claim_one(transaction, request) for request in requests]
+
+
+async def _claim_one(transaction: Transaction, request: ClaimRequest) -> Claimed:
+    allowance = await allow(transaction, request.limits, now=request.now)
+    claims = await claim_due(
+        transaction,
+        allowance.limits,
+        now=request.now,
+        oldest_first=request.oldest_first,
+        suspects=request.suspects,
+    )
+    closed = await use(transaction, allowance, claims, now=request.now)
+    return Claimed(claims, closed)
 
 
 async def record_results(transaction: Transaction, results: Sequence[Result]) -> Sequence[bool]:
     """Record attempts and move their deliveries; false for a late result, which moved nothing."""
+    # The channels' rows before the messages' (see ``limits``).
+    await note(transaction, results)
     on_time = await settle(transaction, results)
     await _insert_attempts(transaction, results, on_time)
     late = [one.claim.message_id for one, held in zip(results, on_time, strict=True) if not held]

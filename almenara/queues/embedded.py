@@ -15,10 +15,11 @@ from typing import Any
 from uuid import UUID
 
 from almenara.database import Database
-from almenara.deliveries import Claim, Result, Status
+from almenara.deliveries import Result, Status
 from almenara.dispatch import Attempted, Dispatcher, Ready
 from almenara.errors import UnavailableError
 from almenara.ledger import (
+    Claimed,
     ClaimRequest,
     Ledger,
     claim,
@@ -26,6 +27,7 @@ from almenara.ledger import (
     return_claims,
 )
 from almenara.queues import due
+from almenara.queues.gates import Gates
 from almenara.queues.rescue import Rescue
 from almenara.queues.slots import Slots, Turns
 from almenara.queues.suspects import Suspects
@@ -68,6 +70,7 @@ class EmbeddedQueue:
         self._alone = alone
         self._slots = Slots(sends)
         self._turns = Turns()
+        self._gates = Gates(routing)
         self._wake = asyncio.Event()
         self._attempts: set[asyncio.Task[None]] = set()
         #: The deliveries whose attempts are under way here.
@@ -82,13 +85,13 @@ class EmbeddedQueue:
         self._lingering_count = 0
 
     def take_slot(self, channel: ChannelRoute) -> bool:
-        """Take a slot that is free now; none while draining, none before an older delivery."""
-        if (
-            self._draining
-            or self._suspects.hold
-            or not channel.enabled
-            or channel.name in self._backlog
-        ):
+        """Take a slot that is free now; none while draining, none before an older delivery.
+
+        None for a channel with a rate either: its tokens are taken by the claim.
+        """
+        takes = channel.enabled and not channel.paused and channel.rate is None
+        waits = self._draining or self._suspects.hold or channel.name in self._backlog
+        if waits or not takes:
             return False
         return self._slots.take(channel)
 
@@ -108,9 +111,12 @@ class EmbeddedQueue:
             task.add_done_callback(partial(self._ended, one.claim.delivery_id))
 
     def ring(self, channels: Iterable[str]) -> None:
-        """Look for what is due now."""
-        self._backlog.update(channels)
-        self._wake.set()
+        """Look for what is due now; a closed channel is looked at when it opens."""
+        now = self._clock()
+        opened = [one for one in channels if self._gates.is_open(one, now)]
+        self._backlog.update(opened)
+        if opened:
+            self._wake.set()
 
     async def start(self) -> None:
         """Take back what dead processes held, and begin to scan."""
@@ -213,7 +219,10 @@ class EmbeddedQueue:
         channels = [
             channel
             for name, moment in next_due.items()
-            if moment <= now and (channel := table.channels.get(name)) and channel.enabled
+            if moment <= now
+            and (channel := table.channels.get(name))
+            and channel.enabled
+            and self._gates.is_open(name, now)
         ]
         # There may be more behind it than slots: the next scan, or a slot that is returned, tells.
         self._backlog.update(channel.name for channel in channels)
@@ -221,6 +230,7 @@ class EmbeddedQueue:
         if shares:
             await self._claim(shares, now)
         later = [moment for moment in next_due.values() if moment > now]
+        later += self._gates.openings()
         return _seconds_until(min(later), now) if later else _LONGEST_SLEEP
 
     async def _claim(
@@ -231,16 +241,17 @@ class EmbeddedQueue:
         Returns:
             The first of what was claimed.
         """
-        claims: Sequence[Claim] = ()
+        claimed = Claimed(())
         ready: list[Ready] = []
         try:
             oldest_first = not suspects and self._turns.oldest_first()
             request = ClaimRequest(tuple(shares.items()), now, oldest_first, suspects)
-            claims = await self._ledger.write(claim, request, urgent=True)
-            ready = await self._dispatcher.read(claims)
+            claimed = await self._ledger.write(claim, request, urgent=True)
+            self._gates.close(claimed.closed, now)
+            ready = await self._dispatcher.read(claimed.claims)
         except Exception:
-            if claims:
-                await self._ledger.write(return_claims, claims, urgent=True)
+            if claimed.claims:
+                await self._ledger.write(return_claims, claimed.claims, urgent=True)
             raise
         finally:
             for one in ready:
@@ -268,7 +279,11 @@ class EmbeddedQueue:
         """
         if not self._suspects.trying:
             names = await self._suspects.due(now)
-            usable = [one for one in table.channels.values() if one.name in names and one.enabled]
+            usable = [
+                one
+                for one in table.channels.values()
+                if one.name in names and one.enabled and self._gates.is_open(one.name, now)
+            ]
             self._suspects.hold = bool(usable)
             if usable and self._slots.taken_count == self._lingering_count:
                 self._slots.take(usable[0])

@@ -55,10 +55,10 @@ class InlineQueue:
         await self._ledger.write(expire_stale, now, urgent=True)
         limits = [(one.name, one.concurrency) for one in table.channels.values() if one.enabled]
         request = ClaimRequest(limits, now, self._turns.oldest_first())
-        claims = list(await self._ledger.write(claim, request, urgent=True))
+        claims = [*(await self._ledger.write(claim, request, urgent=True)).claims]
         # One after another: each is alone anyway.
         request = ClaimRequest(limits, now, suspects=True)
-        claims += await self._ledger.write(claim, request, urgent=True)
+        claims += (await self._ledger.write(claim, request, urgent=True)).claims
         results = []
         for ready in await self._dispatcher.read(claims):
             result = (await self._dispatcher.attempt(ready)).result

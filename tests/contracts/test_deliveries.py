@@ -63,8 +63,8 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
 
 async def claimed(database: Database, *limits: tuple[str, int], now: Any = NOW) -> list[Claim]:
     request = ClaimRequest(limits or [("team", 100)], now)
-    [claims] = await in_transaction(database, lambda one: claim(one, [request]))
-    return list(claims)
+    [answer] = await in_transaction(database, lambda one: claim(one, [request]))
+    return list(answer.claims)
 
 
 async def recorded(database: Database, *results: Result) -> Sequence[bool]:
@@ -299,8 +299,8 @@ async def test_two_claims_at_the_same_time_share_nothing(database: Database) -> 
     await store(database, *(a_plan() for _ in range(5)))
     request = ClaimRequest([("team", 3)], NOW)
     async with database.transaction() as first, database.transaction() as second:
-        [mine] = await claim(first, [request])
-        [theirs] = await claim(second, [request])
+        [mine] = [one.claims for one in await claim(first, [request])]
+        [theirs] = [one.claims for one in await claim(second, [request])]
     assert (len(mine), len(theirs)) == (3, 2)
     assert len({one.delivery_id for one in (*mine, *theirs)}) == 5
     assert len({one.token for one in (*mine, *theirs)}) == 2
@@ -356,7 +356,8 @@ async def test_what_is_being_claimed_while_it_is_cancelled_is_marked(database: D
         assert await cancel(one, by="id", value=value, reason=Reason.OPERATOR, now=NOW) == 1
 
     async with meanwhile(database, by_operator) as first:
-        [[one]] = await claim(first, [ClaimRequest([("team", 1)], NOW)])
+        [answer] = await claim(first, [ClaimRequest([("team", 1)], NOW)])
+    [one] = answer.claims
     await recorded(database, a_result(one, Status.PENDING))
     assert await statuses_of(database, plan) == [("cancelled", "operator")]
 

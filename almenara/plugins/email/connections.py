@@ -25,7 +25,7 @@ from aiosmtplib import (
 )
 from aiosmtplib.response import SMTPResponse
 
-from almenara import PermanentError, TemporaryError
+from almenara import ChannelError, TemporaryError
 
 from .rendering import Mail
 
@@ -179,7 +179,7 @@ class Connections:
     async def _log_in(self, client: SMTP) -> None:
         await client.ehlo()
         if not client.supported_auth_methods:
-            raise PermanentError(
+            raise ChannelError(
                 f"The mail server {self._server.place} offers no login by password here: set "
                 "`starttls` or `ssl_tls`, or leave out `username`."
             )

@@ -130,6 +130,7 @@ class Email:
         detail names those it refused.
 
         Raises:
+            ChannelError: the server refuses the login, whatever the mail.
             PermanentError: the server will never take it (5xx), or the message names recipients.
             TemporaryError: the server does not take it now (4xx), or cannot be reached.
         """
@@ -142,7 +143,7 @@ class Email:
         """Connect, log in and leave; nothing is sent.
 
         Raises:
-            PermanentError, TemporaryError: as sending would.
+            ChannelError, PermanentError, TemporaryError: as sending would.
         """
         with explained(self._server.place, self._hidden):
             await self._here().check()

@@ -1,6 +1,7 @@
 """What a failure of SMTP means for a delivery: never again, or later.
 
-- a reply 5xx or a refused login: never again, the same mail would be refused again;
+- a reply 5xx: never again, the same mail would be refused again;
+- a refused login, or one that is wanted and not set: the channel cannot send, whatever the mail;
 - a reply 4xx, no connection, no answer in time: later;
 - no STARTTLS or a bad certificate: later, for nothing was sent, and a certificate is renewed and a
   setting mended while the message waits.
@@ -21,9 +22,11 @@ from aiosmtplib import (
 )
 from aiosmtplib.response import SMTPResponse
 
-from almenara import PermanentError, TemporaryError
+from almenara import ChannelError, PermanentError, TemporaryError
 
 _REPLY_LENGTH = 200
+#: The server wants a login, a stronger one, other credentials, or encryption (RFC 4954).
+_LOGIN_CODES = frozenset({530, 534, 535, 538})
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
 
 
@@ -36,7 +39,8 @@ def explained(place: str, hidden: Sequence[str]) -> Iterator[None]:
         hidden: texts that a server may echo and no error may show: the user name, the password.
 
     Raises:
-        PermanentError, TemporaryError: with no hidden text in them, nor in what caused them.
+        ChannelError, PermanentError, TemporaryError: with no hidden text in them, nor in what
+            caused them.
     """
     try:
         yield
@@ -69,13 +73,17 @@ def is_final(code: int) -> bool:
 
 def _explain(
     error: Exception, place: str, hidden: Sequence[str]
-) -> PermanentError | TemporaryError:
+) -> ChannelError | PermanentError | TemporaryError:
     if isinstance(error, SMTPRecipientsRefused):
         return _explain_recipients(error, place, hidden)
     if isinstance(error, SMTPAuthenticationError):
         return _explain_login(error, place)
     if isinstance(error, SMTPResponseException):
-        kind = PermanentError if is_final(error.code) else TemporaryError
+        kind: type[ChannelError | PermanentError | TemporaryError] = (
+            PermanentError if is_final(error.code) else TemporaryError
+        )
+        if error.code in _LOGIN_CODES:
+            kind = ChannelError
         reply = reply_text(error.code, error.message, hidden)
         return kind(f"The mail server {place} refused: {reply}")
     return TemporaryError(_explain_connection(error, place, hidden))
@@ -91,10 +99,10 @@ def _explain_recipients(
     )
 
 
-def _explain_login(error: SMTPAuthenticationError, place: str) -> PermanentError | TemporaryError:
+def _explain_login(error: SMTPAuthenticationError, place: str) -> ChannelError | TemporaryError:
     """Explain by the code alone: what a server writes here may repeat the credentials."""
     if is_final(error.code):
-        return PermanentError(
+        return ChannelError(
             f"The mail server {place} refused the login ({error.code}): check `username` and "
             "`password` of this channel; some providers want an app password."
         )

@@ -6,7 +6,13 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from almenara import HttpResponse, PermanentError, TemporaryError, raise_for_status
+from almenara import (
+    ChannelError,
+    HttpResponse,
+    PermanentError,
+    TemporaryError,
+    raise_for_status,
+)
 
 _SERVICE = "Slack"
 
@@ -65,6 +71,19 @@ _ADVICE = {
     "user_not_found": f"the user that it posts to does not exist: {_NEW_WEBHOOK}",
 }
 
+#: Those that are about one message; all others would refuse every message of the channel.
+_OF_THE_MESSAGE = frozenset(
+    {
+        *(code for code, advice in _ADVICE.items() if advice == _OUR_FAULT),
+        "invalid_arguments",
+        "missing_text_or_fallback_or_attachments",
+        "msg_too_long",
+        "no_text",
+    }
+)
+#: The statuses that say, without a code of Slack's, that the address or the token is no good.
+_NO_ENTRY = frozenset({401, 403, 404, 410})
+
 _RATE_LIMITED = frozenset({"ratelimited", "rate_limited"})
 
 #: What an error code of Slack's looks like; anything else is not repeated in an error.
@@ -81,7 +100,7 @@ def read_webhook_answer(response: HttpResponse) -> None:
     code = response.text.strip()
     if code in _ADVICE and response.status in range(400, 500):
         raise _refused(code)
-    raise_for_status(response, service=_SERVICE)
+    _check_status(response)
 
 
 def read_bot_answer(response: HttpResponse) -> str | None:
@@ -90,7 +109,7 @@ def read_bot_answer(response: HttpResponse) -> str | None:
     An error that Slack does not document is temporary: a needless attempt costs one request, a
     message given up too soon is lost.
     """
-    raise_for_status(response, service=_SERVICE)
+    _check_status(response)
     answer = _read(response)
     if answer.get("ok") is True:
         channel, ts = answer.get("channel"), answer.get("ts")
@@ -126,5 +145,15 @@ def _beginning(text: str) -> dict[str, Any] | None:
     return {"ok": True, "channel": channel and channel[1], "ts": ts and ts[1]}
 
 
-def _refused(code: str) -> PermanentError:
-    return PermanentError(f"Slack refused the message ({code}): {_ADVICE[code]}.")
+def _check_status(response: HttpResponse) -> None:
+    try:
+        raise_for_status(response, service=_SERVICE)
+    except PermanentError as error:
+        if response.status in _NO_ENTRY:
+            raise ChannelError(error.message) from error
+        raise
+
+
+def _refused(code: str) -> ChannelError | PermanentError:
+    kind = PermanentError if code in _OF_THE_MESSAGE else ChannelError
+    return kind(f"Slack refused the message ({code}): {_ADVICE[code]}.")

@@ -9,8 +9,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from almenara import (
     BackgroundTasks,
+    ChannelError,
     Message,
-    PermanentError,
     PluginSettings,
     SecretStr,
     request,
@@ -100,7 +100,7 @@ class Slack:
             await _post_to_webhook(settings.webhook_url, text)
             return None
         if settings.bot_token is None or settings.channel is None:
-            raise PermanentError(_TWO_WAYS)
+            raise ChannelError(_TWO_WAYS)
         return await _post_as_bot(settings.api_url, settings.bot_token, settings.channel, text)
 
 

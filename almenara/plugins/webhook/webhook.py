@@ -8,12 +8,14 @@ import hashlib
 import hmac
 import re
 import time
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
 from almenara import (
     BackgroundTasks,
+    ChannelError,
     Message,
     PluginSettings,
     SecretStr,
@@ -101,6 +103,12 @@ class Webhook:
         response = await request(
             "POST", settings.url, headers={**settings.headers, **made}, content=body
         )
+        if response.status == HTTPStatus.GONE:
+            # Standard Webhooks: the receiver wants nothing more, from anybody.
+            raise ChannelError(
+                "The webhook's receiver answered 410 (Gone): remove the channel or give it a new "
+                "`url`."
+            )
         raise_for_status(response, service="The webhook's receiver")
         return response.headers.get("webhook-id", "")[:_LONGEST_REFERENCE] or None
 

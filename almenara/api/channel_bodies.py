@@ -1,0 +1,178 @@
+"""What is written and shown of a channel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from almenara.api.dependencies import NewName, StrictModel
+from almenara.errors import AlmenaraError
+from almenara.limits import State
+from almenara.models import Channel
+from almenara.rates import LARGEST_COUNT, parse_rate
+from almenara.retry import DEFAULT_SCHEDULE, parse_duration
+from almenara.secrets import masked
+
+
+def _check_duration(text: str) -> str:
+    try:
+        parse_duration(text)
+    except AlmenaraError as error:
+        raise ValueError(error.message) from error
+    return text
+
+
+def _check_schedule(value: list[str]) -> list[str]:
+    return [_check_duration(text) for text in value]
+
+
+def _check_wait(text: str) -> str:
+    if not parse_duration(_check_duration(text)):
+        raise ValueError("A paused channel waits at least 1s before it is tried again.")
+    return text
+
+
+def _check_rate(text: str) -> str:
+    """Return a rate as it is stored: without spaces, in lower case."""
+    try:
+        return str(parse_rate(text))
+    except AlmenaraError as error:
+        raise ValueError(error.message) from error
+
+
+Schedule = Annotated[
+    list[Annotated[str, Field(max_length=16)]],
+    Field(max_length=50),
+    AfterValidator(_check_schedule),
+]
+RateText = Annotated[str, Field(max_length=16), AfterValidator(_check_rate)]
+
+
+class ChannelFields(StrictModel):
+    """What a channel has besides its name."""
+
+    plugin: Annotated[str, Field(min_length=1, max_length=200)] = Field(
+        description="The plugin class: `Email`, or `email.Email` where two have one name.",
+        examples=["Slack"],
+    )
+    settings: dict[str, Any] = Field(
+        default_factory=dict,
+        description="By the plugin's schema. A secret written as `********` stays as it is.",
+    )
+    enabled: bool = Field(
+        default=True, description="What waits for a disabled channel waits until it is enabled."
+    )
+    timeout_seconds: Annotated[float, Field(ge=1, le=20)] = Field(
+        default=15.0, description="The deadline of one attempt."
+    )
+    retry_schedule: Schedule = Field(
+        default=list(DEFAULT_SCHEDULE),
+        description="The waits between attempts, such as `10s`, `5m`, `2h`, `1d`.",
+    )
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = Field(
+        default=16, description="Attempts at once in one process."
+    )
+    on_unknown: Literal["retry", "hold"] = Field(
+        default="retry",
+        description="What follows an attempt that was perhaps sent: another one, or an operator.",
+    )
+    rate: RateText | None = Field(
+        default=None,
+        description="How many attempts may begin in a second, a minute or an hour, over all "
+        "processes: `10/s`, `30/m`, `500/h`; `null`: any number.",
+        examples=["10/s"],
+    )
+    burst: Annotated[int, Field(ge=1, le=LARGEST_COUNT)] | None = Field(
+        default=None,
+        description="How many of them may begin at once after a rest; `null`: one.",
+    )
+    breaker_failures: Annotated[int, Field(ge=0, le=1000)] = Field(
+        default=20, description="So many failures in a row pause the channel; 0: never."
+    )
+    breaker_wait: Annotated[str, Field(max_length=16), AfterValidator(_check_wait)] = Field(
+        default="30s",
+        description="How long a channel that has paused itself waits before one delivery tries "
+        "it again; the wait doubles with each try that fails, up to 16 times.",
+    )
+
+
+class ChannelIn(ChannelFields):
+    """A channel to be created."""
+
+    name: NewName
+
+
+class ChannelChange(ChannelFields):
+    """What is to be changed of a channel."""
+
+    plugin: Annotated[str, Field(min_length=1, max_length=200)] = ""
+
+
+class ChannelOut(BaseModel):
+    """A channel; its secrets are masked."""
+
+    name: str
+    plugin: str
+    settings: dict[str, Any]
+    enabled: bool
+    timeout_seconds: float
+    retry_schedule: list[str]
+    concurrency: int
+    on_unknown: str
+    rate: str | None
+    burst: int | None
+    breaker_failures: int
+    breaker_wait: str
+    #: `active` or `paused`; what waits for a paused channel stays pending.
+    state: str
+    #: Why it is paused: `operator`, `failures` or `misconfigured`.
+    state_reason: str | None
+    #: The same in a sentence.
+    state_detail: str | None
+    #: When it was paused or resumed last.
+    state_changed_at: datetime | None
+    #: When one delivery may try whether it works again; `null`: somebody must resume it.
+    probe_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    #: Settings that must come from the worker's environment, as they are missing here.
+    warnings: list[str] = []
+
+
+#: What is shown as it stands in the channel's row.
+_STORED = frozenset(ChannelOut.model_fields) - {
+    *("settings", "state", "state_reason", "state_detail", "state_changed_at", "probe_at"),
+    "warnings",
+}
+
+
+class PauseIn(StrictModel):
+    """Why a channel is paused."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=500)] | None = Field(
+        default=None, description="For people: shown as `state_detail`."
+    )
+
+
+class ChannelList(BaseModel):
+    """Every channel, by name."""
+
+    data: list[ChannelOut]
+    next_cursor: None = None
+
+
+def channel_out(channel: Channel, state: State, warnings: Sequence[str] = ()) -> ChannelOut:
+    """Write a channel with its secrets masked."""
+    return ChannelOut(
+        **{name: getattr(channel, name) for name in _STORED},
+        settings=masked(channel.settings),
+        state=state.state,
+        state_reason=state.reason,
+        state_detail=state.detail,
+        state_changed_at=state.changed_at,
+        probe_at=state.probe_at,
+        warnings=list(warnings),
+    )

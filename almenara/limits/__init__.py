@@ -1,0 +1,30 @@
+"""How a channel fares: its rate, and the breaker that pauses and resumes it.
+
+The only writer of ``channel_state``. Every statement runs inside a transaction that the ledger
+opened. What several processes must agree on stands in one row of a channel, which is locked on
+PostgreSQL: first ``configuration``, then rows of ``channel_state`` in the order of their ids, then
+messages, then deliveries. Claims never wait for such a row: a channel whose row is locked is passed
+over, and looked at again in a moment.
+"""
+
+from almenara.limits.admission import Allowance, allow, use
+from almenara.limits.breaker import StateChange, note
+from almenara.limits.operator import forget, pause, resume, rewritten
+from almenara.limits.rows import ACTIVE, PAUSED, PauseReason, State, read_states
+
+__all__ = [
+    "ACTIVE",
+    "PAUSED",
+    "Allowance",
+    "PauseReason",
+    "State",
+    "StateChange",
+    "allow",
+    "forget",
+    "note",
+    "pause",
+    "read_states",
+    "resume",
+    "rewritten",
+    "use",
+]
