@@ -10,7 +10,7 @@ import pytest
 import trustme
 from pydantic import ValidationError
 
-from almenara import PermanentError, TemporaryError
+from almenara import ChannelError, PermanentError, TemporaryError
 from almenara.plugin import build_settings
 from tests.plugins.shipped import (
     DIRECTORY,
@@ -144,10 +144,10 @@ async def test_tls_with_a_server_that_speaks_none_says_what_to_check(
             await send(mail)
 
 
-async def test_a_wrong_password_fails_for_good_and_says_what_to_do() -> None:
+async def test_a_wrong_password_is_the_channels_fault_and_says_what_to_do() -> None:
     with SmtpReceiver(credentials=("shop", "open-sesame")) as receiver:
         async with email_channel(receiver, username="shop", password="wrong") as mail:
-            with pytest.raises(PermanentError, match=r"\(535\): check `username` and `password`"):
+            with pytest.raises(ChannelError, match=r"\(535\): check `username` and `password`"):
                 await send(mail)
 
 
@@ -158,16 +158,16 @@ async def test_a_login_that_cannot_be_checked_now_is_tried_again_later() -> None
                 await send(mail)
 
 
-async def test_a_login_where_none_is_offered_fails_for_good(receiver: SmtpReceiver) -> None:
+async def test_a_login_where_none_is_offered_is_the_channels_fault(receiver: SmtpReceiver) -> None:
     async with email_channel(receiver, **LOGIN) as mail:
-        with pytest.raises(PermanentError, match="leave out `username`"):
+        with pytest.raises(ChannelError, match="leave out `username`"):
             await send(mail)
 
 
 async def test_a_server_that_wants_a_login_says_so() -> None:
     with SmtpReceiver(credentials=("shop", "open-sesame")) as receiver:
         async with email_channel(receiver) as mail:
-            with pytest.raises(PermanentError, match=r"530 5\.7\.0 Authentication required"):
+            with pytest.raises(ChannelError, match=r"530 5\.7\.0 Authentication required"):
                 await send(mail)
 
 
@@ -178,7 +178,7 @@ async def test_verify_logs_in_and_sends_nothing() -> None:
         assert receiver.mails == []
         assert [command for _, command in receiver.commands] == ["EHLO", "NOOP", "QUIT"]
         async with email_channel(receiver, username="shop", password="wrong") as mail:
-            with pytest.raises(PermanentError, match="535"):
+            with pytest.raises(ChannelError, match="535"):
                 await mail.verify()
 
 

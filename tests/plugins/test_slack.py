@@ -12,7 +12,7 @@ import pytest
 from fastapi import BackgroundTasks
 from pydantic import ValidationError
 
-from almenara import PermanentError, RateLimitedError, TemporaryError
+from almenara import ChannelError, PermanentError, RateLimitedError, TemporaryError
 from almenara.egress import Egress, configure
 from almenara.plugin import build_settings
 from tests.plugins.http_receiver import Answer, HttpReceiver
@@ -77,14 +77,16 @@ async def test_a_message_is_posted_to_the_webhook(receiver: HttpReceiver) -> Non
     ("status", "body", "kind"),
     [
         (400, "invalid_payload", PermanentError),
-        (400, "user_not_found", PermanentError),
+        (400, "user_not_found", ChannelError),
         (400, "something_new", PermanentError),
-        (403, "action_prohibited", PermanentError),
-        (403, "invalid_token\n", PermanentError),
-        (404, "channel_not_found", PermanentError),
-        (404, "no_service", PermanentError),
-        (404, "no_active_hooks", PermanentError),
-        (410, "channel_is_archived", PermanentError),
+        (403, "action_prohibited", ChannelError),
+        (403, "invalid_token\n", ChannelError),
+        (404, "channel_not_found", ChannelError),
+        (404, "no_service", ChannelError),
+        (404, "no_active_hooks", ChannelError),
+        (410, "channel_is_archived", ChannelError),
+        (404, "404 page not found", ChannelError),
+        (403, "", ChannelError),
         (302, "", PermanentError),
         (429, "rate_limited", RateLimitedError),
         (500, "rollup_error", TemporaryError),
@@ -92,7 +94,7 @@ async def test_a_message_is_posted_to_the_webhook(receiver: HttpReceiver) -> Non
         (503, "", TemporaryError),
     ],
 )
-async def test_an_error_of_the_webhook_is_temporary_or_permanent_and_holds_no_secret(
+async def test_an_error_of_the_webhook_is_the_services_the_messages_or_the_channels(
     receiver: HttpReceiver, status: int, body: str, kind: type[Exception]
 ) -> None:
     receiver.answer = Answer(status, body.encode(), {"X-Echo": SECRET})
@@ -104,7 +106,7 @@ async def test_an_error_of_the_webhook_is_temporary_or_permanent_and_holds_no_se
 
 async def test_a_removed_webhook_says_what_to_do(receiver: HttpReceiver) -> None:
     receiver.answer = Answer(404, b"no_service")
-    with pytest.raises(PermanentError) as caught:
+    with pytest.raises(ChannelError) as caught:
         await post_to_webhook(receiver)
     assert str(caught.value) == (
         "Slack refused the message (no_service): make a new webhook and set `webhook_url`."
@@ -164,22 +166,26 @@ async def test_a_long_post_whose_answer_is_cut_was_made(
         "channel_not_found",
         "not_in_channel",
         "is_archived",
-        "msg_too_long",
-        "no_text",
         "restricted_action",
         "restricted_action_read_only_channel",
         "ekm_access_denied",
-        "invalid_arguments",
     ],
 )
-async def test_a_refusal_that_waiting_does_not_mend_is_permanent(
+async def test_a_refusal_of_whatever_the_channel_sends_is_the_channels(
     receiver: HttpReceiver, code: str
 ) -> None:
     receiver.answer = bot_says(ok=False, error=code)
-    with pytest.raises(PermanentError) as caught:
+    with pytest.raises(ChannelError) as caught:
         await post_as_bot(receiver)
     assert str(caught.value).startswith(f"Slack refused the message ({code}): ")
     assert SECRET not in everything_said(caught.value)
+
+
+@pytest.mark.parametrize("code", ["invalid_arguments", "msg_too_long", "no_text"])
+async def test_a_refusal_of_one_message_is_permanent(receiver: HttpReceiver, code: str) -> None:
+    receiver.answer = bot_says(ok=False, error=code)
+    with pytest.raises(PermanentError, match=f"^Slack refused the message .{code}.: "):
+        await post_as_bot(receiver)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +233,7 @@ async def test_an_answer_that_is_none_of_slack_s_is_temporary_and_not_repeated(
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(302, PermanentError), (401, PermanentError), (502, TemporaryError)]
+    ("status", "kind"), [(302, PermanentError), (401, ChannelError), (502, TemporaryError)]
 )
 async def test_a_status_of_the_api_is_temporary_or_permanent(
     receiver: HttpReceiver, status: int, kind: type[Exception]
@@ -296,7 +302,7 @@ def test_settings_that_are_not_one_way_to_post_are_refused(
 async def test_a_plugin_built_past_its_settings_check_fails_at_once() -> None:
     cls = load("slack", "slack").Slack
     channel = cls(cls.Settings.model_construct(webhook_url=None, bot_token=None, channel=None))
-    with pytest.raises(PermanentError, match="Give either"):
+    with pytest.raises(ChannelError, match="Give either"):
         await channel.send_message(a_message(), BackgroundTasks())
 
 

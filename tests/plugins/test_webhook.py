@@ -15,7 +15,7 @@ from fastapi import BackgroundTasks
 from pydantic import ValidationError
 
 import almenara
-from almenara import PermanentError, RateLimitedError, TemporaryError
+from almenara import ChannelError, PermanentError, RateLimitedError, TemporaryError
 from almenara.egress import Egress, configure
 from almenara.plugin import build_settings
 from tests.plugins.http_receiver import Answer, HttpReceiver
@@ -126,7 +126,7 @@ async def test_any_2xx_is_sent(receiver: HttpReceiver, status: int) -> None:
         (401, PermanentError),
         (404, PermanentError),
         (408, TemporaryError),
-        (410, PermanentError),
+        (410, ChannelError),
         (413, PermanentError),
         (425, TemporaryError),
         (429, RateLimitedError),
@@ -136,7 +136,7 @@ async def test_any_2xx_is_sent(receiver: HttpReceiver, status: int) -> None:
         (504, TemporaryError),
     ],
 )
-async def test_a_status_is_temporary_or_permanent_and_the_error_holds_no_secret(
+async def test_a_status_is_the_services_the_messages_or_the_channels_and_holds_no_secret(
     receiver: HttpReceiver, status: int, kind: type[Exception]
 ) -> None:
     receiver.answer = Answer(
