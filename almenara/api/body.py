@@ -68,10 +68,12 @@ class StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's handler: check the headers, then read strictly."""
         handler = super().get_route_handler()
-        takes_body = self.body_field is not None
+        field = self.body_field
+        takes_body = field is not None
+        may_be_left_out = field is not None and not field.field_info.is_required()
 
         async def strict_handler(request: Request) -> Response:
-            if takes_body:
+            if takes_body and not (may_be_left_out and _is_empty(request)):
                 check_headers(request)
             return await handler(self.request_class(request.scope, request.receive))
 
@@ -111,6 +113,12 @@ def check_headers(request: Request) -> None:
         raise UnreadableBodyError(
             415, "unsupported_media_type", "Send the body as it is, without Content-Encoding."
         )
+
+
+def _is_empty(request: Request) -> bool:
+    """Tell whether a request says that it brings no body."""
+    headers = request.headers
+    return headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
 
 
 def parse_json(body: bytes) -> Any:

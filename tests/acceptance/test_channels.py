@@ -67,6 +67,15 @@ async def test_a_channel_is_created_shown_listed_and_sends_at_once(client: Clien
         "retry_schedule": ["10s", "1m", "5m", "30m", "2h", "8h", "24h"],
         "concurrency": 16,
         "on_unknown": "retry",
+        "rate": None,
+        "burst": None,
+        "breaker_failures": 20,
+        "breaker_wait": "30s",
+        "state": "active",
+        "state_reason": None,
+        "state_detail": None,
+        "state_changed_at": None,
+        "probe_at": None,
         "warnings": [],
     }
     listed = (await client.get("/v1/channels")).body
