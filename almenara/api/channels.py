@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Body, Query, Response
 
 from almenara.api.body import StrictRoute
 from almenara.api.channel_bodies import (
@@ -96,10 +96,11 @@ async def delete_channel(
 
 
 @router.post("/{name}/pause", responses=problems(*BODY, 404, 409))
-async def pause_channel(name: Name, parts: PartsNeeded, body: PauseIn | None = None) -> ChannelOut:
+async def pause_channel(
+    name: Name, parts: PartsNeeded, body: Annotated[PauseIn, Body(default_factory=PauseIn)]
+) -> ChannelOut:
     """Pause a channel until it is resumed; what waits for it stays pending."""
-    detail = body.reason if body else None
-    return await _shown(parts, await parts.pausing.pause(name, detail=detail))
+    return await _shown(parts, await parts.pausing.pause(name, detail=body.reason))
 
 
 @router.post("/{name}/resume", responses=problems(404, 409))

@@ -218,7 +218,7 @@ class Channels:
         spec, now = want.spec, self._clock()
         await rewritten(
             transaction,
-            channel.id,
+            channel,
             plugin_changed=want.check and not new,
             rate_changed=(spec.rate, spec.burst) != (channel.rate, channel.burst),
             now=now,

@@ -13,9 +13,6 @@ from almenara.errors import ConflictError
 from almenara.limits import State, pause, read_states, resume
 from almenara.models import Channel
 from almenara.queues.base import Queue
-from almenara.telemetry import get_logger
-
-log = get_logger("catalogue")
 
 
 class Pausing:
@@ -48,9 +45,7 @@ class Pausing:
             NotFoundError: there is none of this name.
             ConflictError: somebody has paused it already.
         """
-        channel = await self._changes.make(partial(self._pause, name, detail))
-        log.warning("channel_paused", channel=channel.name, reason="operator", detail=detail)
-        return channel
+        return await self._changes.make(partial(self._pause, name, detail))
 
     async def resume(self, name: str) -> Channel:
         """Resume a channel, whatever it was paused for, and begin what waits for it.
@@ -60,13 +55,12 @@ class Pausing:
             ConflictError: it is not paused.
         """
         channel = await self._changes.make(partial(self._resume, name))
-        log.warning("channel_resumed", channel=channel.name, reason="operator")
         self._queue.ring([channel.name])
         return channel
 
     async def _pause(self, name: str, detail: str | None, transaction: Transaction) -> Channel:
         channel = await find_channel(name, transaction.client)
-        if await pause(transaction, channel.id, detail=detail, now=self._clock()) is None:
+        if not await pause(transaction, channel, detail=detail, now=self._clock()):
             raise ConflictError(
                 f"The channel {channel.name!r} is paused already.", code="channel_paused"
             )
@@ -74,7 +68,7 @@ class Pausing:
 
     async def _resume(self, name: str, transaction: Transaction) -> Channel:
         channel = await find_channel(name, transaction.client)
-        if await resume(transaction, channel.id, now=self._clock()) is None:
+        if not await resume(transaction, channel, now=self._clock()):
             raise ConflictError(
                 f"The channel {channel.name!r} is not paused.", code="channel_not_paused"
             )

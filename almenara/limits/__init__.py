@@ -8,7 +8,7 @@ over, and looked at again in a moment.
 """
 
 from almenara.limits.admission import Allowance, allow, use
-from almenara.limits.breaker import StateChange, note
+from almenara.limits.breaker import note
 from almenara.limits.operator import forget, pause, resume, rewritten
 from almenara.limits.rows import ACTIVE, PAUSED, PauseReason, State, read_states
 
@@ -18,7 +18,6 @@ __all__ = [
     "Allowance",
     "PauseReason",
     "State",
-    "StateChange",
     "allow",
     "forget",
     "note",

@@ -21,6 +21,7 @@ from almenara.limits.rows import (
     lock_states,
     write_states,
 )
+from almenara.limits.told import tell
 from almenara.retry import LONGEST_WAIT, parse_duration
 
 #: The wait before a probe doubles with each one that fails, up to so many times the first.
@@ -31,20 +32,6 @@ _LONGEST_FACTOR = 16
 _STRAGGLING = timedelta(seconds=1)
 
 _FAILURES = frozenset({Outcome.TEMPORARY_ERROR, Outcome.TIMEOUT})
-
-
-@dataclass(frozen=True, slots=True)
-class StateChange:
-    """A channel was paused or resumed; for whoever tells people."""
-
-    channel: str
-    #: ``paused`` or ``active``.
-    state: str
-    #: Why it is paused, or was.
-    reason: str
-    #: The same in a sentence, secrets masked.
-    detail: str
-    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +52,8 @@ def probe_wait(wait: timedelta, probe_count: int) -> timedelta:
     return min(wait * factor, LONGEST_WAIT)
 
 
-async def note(transaction: Transaction, results: Sequence[Result]) -> list[StateChange]:
-    """Count what attempts came to, pause and resume their channels, and return what changed.
+async def note(transaction: Transaction, results: Sequence[Result]) -> None:
+    """Count what attempts came to, and pause and resume their channels, which is news.
 
     A change moves the configuration's revision in the same transaction, so that every process
     obeys it. A channel that does not fail costs one look, and no write. Call it before messages
@@ -87,14 +74,11 @@ async def note(transaction: Transaction, results: Sequence[Result]) -> list[Stat
     }
     moved = [one for one in after.values() if one != states[one.channel_id]]
     await write_states(transaction, moved)
-    changes = [
-        _change(policies[one.channel_id].name, states[one.channel_id], one)
-        for one in moved
-        if _kind(one) != _kind(states[one.channel_id])
-    ]
-    if changes:
+    changed = [one for one in moved if _kind(one) != _kind(states[one.channel_id])]
+    for one in changed:
+        tell(transaction, policies[one.channel_id].name, states[one.channel_id], one)
+    if changed:
         await move_revision(transaction)
-    return changes
 
 
 async def move_revision(transaction: Transaction) -> None:
@@ -231,16 +215,3 @@ def _policy(row: Row) -> Policy:
 
 def _kind(state: State) -> tuple[str, str | None]:
     return state.state, state.reason
-
-
-def _change(channel: str, before: State, after: State) -> StateChange:
-    told = after if after.paused else before
-    at = after.changed_at
-    assert at is not None  # noqa: S101 - whatever changes a state says when
-    return StateChange(
-        channel=channel,
-        state=after.state,
-        reason=told.reason or "",
-        detail=after.detail or "An attempt was sent: it works again.",
-        at=at,
-    )

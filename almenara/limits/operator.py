@@ -11,18 +11,20 @@ from uuid import UUID
 
 from almenara.database import Transaction
 from almenara.limits.rows import PAUSED, PauseReason, State, lock_states, write_states
+from almenara.limits.told import tell
+from almenara.models import Channel
 
 
 async def pause(
-    transaction: Transaction, channel_id: UUID, *, detail: str | None, now: datetime
-) -> State | None:
-    """Pause a channel until somebody resumes it; ``None`` when somebody has done so already.
+    transaction: Transaction, channel: Channel, *, detail: str | None, now: datetime
+) -> bool:
+    """Pause a channel until somebody resumes it; false when somebody has done so already.
 
     One that has paused by itself is the operator's from now on: it sends no more probes.
     """
-    [state] = (await lock_states(transaction, [channel_id])).values()
+    [state] = (await lock_states(transaction, [channel.id])).values()
     if state.reason == PauseReason.OPERATOR:
-        return None
+        return False
     paused = replace(
         state,
         state=PAUSED,
@@ -33,25 +35,27 @@ async def pause(
         probe_count=0,
     )
     await write_states(transaction, [paused])
-    return paused
+    tell(transaction, channel.name, state, paused)
+    return True
 
 
-async def resume(transaction: Transaction, channel_id: UUID, *, now: datetime) -> State | None:
-    """Resume a channel, whatever it was paused for; ``None`` when it is not paused.
+async def resume(transaction: Transaction, channel: Channel, *, now: datetime) -> bool:
+    """Resume a channel, whatever it was paused for; false when it is not paused.
 
     Its failures are forgotten; how much of its rate is used is not.
     """
-    [state] = (await lock_states(transaction, [channel_id])).values()
+    [state] = (await lock_states(transaction, [channel.id])).values()
     if not state.paused:
-        return None
-    resumed = State(channel_id, changed_at=now, rate_due_at=state.rate_due_at)
+        return False
+    resumed = State(channel.id, changed_at=now, rate_due_at=state.rate_due_at)
     await write_states(transaction, [resumed])
-    return resumed
+    tell(transaction, channel.name, state, resumed)
+    return True
 
 
 async def rewritten(
     transaction: Transaction,
-    channel_id: UUID,
+    channel: Channel,
     *,
     plugin_changed: bool,
     rate_changed: bool,
@@ -65,10 +69,11 @@ async def rewritten(
     """
     if not (plugin_changed or rate_changed):
         return
-    [state] = (await lock_states(transaction, [channel_id])).values()
+    [state] = (await lock_states(transaction, [channel.id])).values()
     after = state
     if plugin_changed and state.reason == PauseReason.MISCONFIGURED:
-        after = State(channel_id, changed_at=now, rate_due_at=state.rate_due_at)
+        after = State(channel.id, changed_at=now, rate_due_at=state.rate_due_at)
+        tell(transaction, channel.name, state, after)
     if rate_changed:
         after = replace(after, rate_due_at=None)
     if after != state:

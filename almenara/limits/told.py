@@ -1,8 +1,7 @@
-"""News of channels that were paused or resumed, for people on system topics and for the log."""
+"""News of channels that were paused or resumed: for the log, and for people on system topics."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from almenara.database import Transaction
@@ -14,60 +13,46 @@ log = get_logger("limits")
 
 #: What goes on, or is to be done, while a channel is paused.
 _NEXT = {
-    PauseReason.FAILURES: "One delivery tries it again now and then; it resumes when that is sent.",
+    PauseReason.FAILURES: "One delivery tries it now and then; it resumes when that one is sent.",
     PauseReason.MISCONFIGURED: "It resumes when its settings are written anew.",
     PauseReason.OPERATOR: "It waits until somebody resumes it.",
 }
 
 
-@dataclass(frozen=True, slots=True)
-class StateChange:
-    """A channel was paused or resumed."""
-
-    channel: str
-    paused: bool
-    #: Why it is paused, or was.
-    reason: str
-    #: The same in a sentence, secrets masked.
-    detail: str | None
-    at: datetime
-
-
-def tell(
-    transaction: Transaction, channel: str, before: State, after: State, *, at: datetime
-) -> None:
+def tell(transaction: Transaction, channel: str, before: State, after: State) -> None:
     """Put a change of a channel's state on the transaction's news, and into the log."""
-    change = StateChange(
-        channel=channel,
-        paused=after.paused,
-        reason=(after.reason if after.paused else before.reason) or "",
-        detail=after.detail,
-        at=at,
-    )
-    transaction.news.append(_news(change))
-    log.warning(
-        "channel_paused" if change.paused else "channel_resumed",
-        channel=channel,
-        reason=change.reason,
-        detail=change.detail,
-    )
+    news = _paused(channel, after) if after.paused else _resumed(channel, before, after)
+    transaction.news.append(news)
+    event = "channel_paused" if after.paused else "channel_resumed"
+    log.warning(event, channel=channel, reason=news.data["reason"], detail=after.detail)
 
 
-def _news(change: StateChange) -> News:
-    verb = "is paused" if change.paused else "takes deliveries again"
-    sentence = f"The channel {change.channel} {verb} ({change.reason})."
-    waits = "What waits for it stays pending. " + _NEXT[PauseReason(change.reason)]
+def _paused(channel: str, state: State) -> News:
+    reason = PauseReason(state.reason or "")
+    lines = [
+        f"The channel {channel} is paused ({reason}).",
+        state.detail,
+        f"What waits for it stays pending. {_NEXT[reason]}",
+    ]
     return News(
-        topic=SystemTopic.CHANNEL_PAUSED if change.paused else SystemTopic.CHANNEL_RESUMED,
-        at=change.at,
-        title=f"Channel {'paused' if change.paused else 'resumed'}: {change.channel}",
-        text="\n".join(
-            part for part in (sentence, change.detail, waits if change.paused else None) if part
-        ),
-        data={
-            "channel": change.channel,
-            "state": "paused" if change.paused else "active",
-            "reason": change.reason,
-            "detail": change.detail,
-        },
+        topic=SystemTopic.CHANNEL_PAUSED,
+        at=_changed_at(state),
+        title=f"Channel paused: {channel}",
+        text="\n".join(filter(None, lines)),
+        data={"channel": channel, "reason": reason.value, "detail": state.detail},
     )
+
+
+def _resumed(channel: str, before: State, after: State) -> News:
+    return News(
+        topic=SystemTopic.CHANNEL_RESUMED,
+        at=_changed_at(after),
+        title=f"Channel resumed: {channel}",
+        text=f"The channel {channel} takes deliveries again; it was paused ({before.reason}).",
+        data={"channel": channel, "reason": before.reason},
+    )
+
+
+def _changed_at(state: State) -> datetime:
+    assert state.changed_at is not None  # noqa: S101 - whatever changes a state says when
+    return state.changed_at

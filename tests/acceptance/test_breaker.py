@@ -197,3 +197,32 @@ async def test_an_operator_takes_over_a_channel_that_paused_by_itself(
     assert (await client.post("/v1/channels/hook/resume")).status == 200
     story = (await client.get(f"/v1/messages/{message_id}")).body
     assert story["deliveries"][0]["status"] in {"pending", "sending", "sent"}
+
+
+async def test_a_pause_and_a_resumption_are_told_on_their_topics(
+    client: Client, receiver: HttpReceiver
+) -> None:
+    receiver.answer = Answer(410)
+    await channel(client, "hook", "Webhook", settings={"url": receiver.url})
+    for event in ("paused", "resumed"):
+        topic = {"name": f"almenara.channel-{event}", "channels": ["log"]}
+        assert (await client.post("/v1/topics", topic)).status == 201
+    message_id = await tell(client, "hook")
+    shown = await paused(client, "hook")
+    receiver.answer = Answer(200)
+    assert (await client.post("/v1/channels/hook/resume")).status == 200
+    assert await outcomes(client, message_id) == ["permanent_error", "sent"]
+    told: dict[str, Any] = {}
+    for event in ("paused", "resumed"):
+
+        async def sent(topic: str = f"almenara.channel-{event}") -> Any:
+            return (await client.get(f"/v1/messages?topic={topic}&status=sent")).body["data"]
+
+        [told[event]] = await until(sent)
+    assert told["paused"]["title"] == "Channel paused: hook"
+    assert told["paused"]["data"] == {
+        "channel": "hook",
+        "reason": "misconfigured",
+        "detail": shown["state_detail"],
+    }
+    assert told["resumed"]["data"] == {"channel": "hook", "reason": "misconfigured"}

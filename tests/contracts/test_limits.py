@@ -13,6 +13,7 @@ from almenara.database import Database, Row
 from almenara.deliveries import Claim, Outcome, Status
 from almenara.ledger import Claimed, ClaimRequest, Ledger, claim, record_results
 from almenara.limits import resume
+from almenara.models import Channel
 from almenara.settings import Settings
 from tests.databases import BOTH
 from tests.stored import (
@@ -275,8 +276,8 @@ async def test_what_began_before_a_channel_was_resumed_does_not_pause_it_again(
     await store(database, a_plan(), a_plan())
     first, second = (await want(ledger, 2)).claims
     await came_to(ledger, [first], Status.PENDING)
-    [row] = await database.fetch("SELECT id FROM channel")
-    await in_transaction(database, lambda one: resume(one, row["id"], now=NOW + 2 * SECOND))
+    team = await Channel.get(name="team").using_db(database.reader)
+    await in_transaction(database, lambda one: resume(one, team, now=NOW + 2 * SECOND))
     await came_to(ledger, [second], Status.PENDING, at=NOW + 3 * SECOND)
     state = await state_of(database)
     assert state is not None

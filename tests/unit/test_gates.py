@@ -35,9 +35,9 @@ def closed(routed: Routed) -> Gates:
 
 def test_a_channel_is_closed_until_its_time(closed: Gates) -> None:
     assert not closed.is_open("team", NOW)
-    assert closed.next_opening() == NOW + SECOND
+    assert closed.openings() == [NOW + SECOND]
     assert closed.is_open("team", NOW + SECOND)
-    assert closed.next_opening() is None
+    assert closed.openings() == []
     assert closed.is_open("other", NOW)
 
 

@@ -18,6 +18,14 @@ from tests.unit.cli.answers import (
 )
 from tests.unit.cli.conftest import Cli
 
+PAUSED = {
+    "state": "paused",
+    "state_reason": "failures",
+    "state_detail": "20 attempts in a row have failed; the last: It broke.",
+    "state_changed_at": BEGIN,
+    "probe_at": BEGIN,
+}
+
 
 @pytest.mark.parametrize("bare", [["topics"], ["topics", "list"]])
 def test_topics_are_listed_with_their_channels(
@@ -100,12 +108,14 @@ def test_a_topic_is_deleted(cli: Cli, server: ScriptedServer) -> None:
 def test_channels_are_listed_with_their_plugins(
     cli: Cli, server: ScriptedServer, bare: list[str]
 ) -> None:
-    listed = {"data": [a_channel(), a_channel(name="x", enabled=False, timeout_seconds=2.5)]}
+    listed = {
+        "data": [a_channel(), a_channel(name="x", enabled=False, timeout_seconds=2.5, **PAUSED)]
+    }
     server.answer("GET", "/v1/channels", listed)
     assert [line.split() for line in cli(*bare).out.splitlines()] == [
-        ["CHANNEL", "PLUGIN", "ENABLED", "TIMEOUT", "RETRIES"],
-        ["team-slack", "Slack", "yes", "15", "s", "10s", "1m"],
-        ["x", "Slack", "no", "2.5", "s", "10s", "1m"],
+        ["CHANNEL", "PLUGIN", "ENABLED", "STATE", "TIMEOUT", "RETRIES"],
+        ["team-slack", "Slack", "yes", "active", "15", "s", "10s", "1m"],
+        ["x", "Slack", "no", "paused:", "failures", "2.5", "s", "10s", "1m"],
     ]
     assert json.loads(cli(*bare, "--json").out) == listed
 
@@ -122,6 +132,49 @@ def test_a_channel_is_shown_with_its_settings(cli: Cli, server: ScriptedServer) 
         ["settings.to", '["ana@example.org"]'],
     ]
     assert json.loads(cli("channels", "show", "mail", "--json").out) == channel
+
+
+def test_a_channel_is_shown_with_its_state_and_its_policies(
+    cli: Cli, server: ScriptedServer
+) -> None:
+    policies = {"rate": "10/s", "burst": None, "breaker_failures": 0}
+    server.answer("GET", "/v1/channels/mail", a_channel(**PAUSED | {"rate": "10/s", "burst": 5}))
+    server.answer("GET", "/v1/channels/hook", a_channel(**policies))
+    fields = [line.split(maxsplit=1) for line in cli("channels", "show", "mail").out.splitlines()]
+    assert ["state", "paused: failures"] in fields
+    assert ["because", PAUSED["state_detail"]] in fields
+    assert ["rate", "10/s, 5 at once"] in fields
+    assert ["breaker", "20 failures in a row, tried again after 30s"] in fields
+    assert {"since", "next"} <= {one[0] for one in fields}
+    fields = [line.split(maxsplit=1) for line in cli("channels", "show", "hook").out.splitlines()]
+    assert ["state", "active"] in fields
+    assert ["rate", "10/s, 1 at once"] in fields
+    assert ["breaker", "never"] in fields
+    assert not {"since", "next", "because"} & {one[0] for one in fields}
+
+
+def test_a_channel_is_paused_and_resumed(cli: Cli, server: ScriptedServer) -> None:
+    server.answer("POST", "/v1/channels/mail/pause", a_channel(name="mail"))
+    server.answer("POST", "/v1/channels/mail/resume", a_channel(name="mail"))
+    assert cli("channels", "pause", "mail").out == "Channel mail paused.\n"
+    assert cli("channels", "pause", "mail", "--reason", "It moves.").code == 0
+    assert cli("channels", "resume", "mail").out == "Channel mail resumed.\n"
+    assert json.loads(cli("channels", "resume", "mail", "--json").out)["name"] == "mail"
+    assert [one.body for one in server.asked] == [None, {"reason": "It moves."}, None, None]
+
+
+def test_the_policies_of_a_channel_are_given_and_its_rate_taken_away(
+    cli: Cli, server: ScriptedServer
+) -> None:
+    server.answer("PATCH", "/v1/channels/mail", a_channel(name="mail"))
+    update = ("channels", "update", "mail")
+    policies = ("--rate", "30/m", "--burst", "5", "--breaker-failures", "0")
+    assert cli(*update, *policies, "--breaker-wait", "1m").code == 0
+    assert cli(*update, "--rate", "none").code == 0
+    assert [one.body for one in server.asked] == [
+        {"rate": "30/m", "burst": 5, "breaker_failures": 0, "breaker_wait": "1m"},
+        {"rate": None},
+    ]
 
 
 def test_a_channel_is_created(cli: Cli, server: ScriptedServer) -> None:
