@@ -95,7 +95,7 @@ class ChannelFields(StrictModel):
     breaker_wait: Annotated[str, Field(max_length=16), AfterValidator(_check_wait)] = Field(
         default="30s",
         description="How long a channel that has paused itself waits before one delivery tries "
-        "it again; the wait doubles with each try that fails, up to 16 times.",
+        "it again; the wait doubles with each try that fails, up to 16 times the first.",
     )
 
 
