@@ -81,8 +81,8 @@ class Side:
 
     async def claim(self, limits: list[tuple[str, int]], *, oldest: bool, suspects: bool) -> None:
         request = ClaimRequest(limits, self.now, oldest, suspects)
-        [claims] = await claim(self.transaction, [request])
-        for one in claims:
+        [answer] = await claim(self.transaction, [request])
+        for one in answer.claims:
             assert (one.delivery_id, one.attempt_number) not in self.claims, "I3: claimed twice"
             self.claims[one.delivery_id, one.attempt_number] = one
 

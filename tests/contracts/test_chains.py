@@ -62,8 +62,8 @@ async def a_chain(database: Database, *, claimed: bool = False, **fields: Any) -
 
 async def claimed(database: Database, now: datetime, *channels: str) -> list[Claim]:
     request = ClaimRequest([(name, 10) for name in channels or CHANNELS], now)
-    [claims] = await in_transaction(database, lambda one: claim(one, [request]))
-    return list(claims)
+    [answer] = await in_transaction(database, lambda one: claim(one, [request]))
+    return list(answer.claims)
 
 
 async def ended(database: Database, one: Claim, status: Status, at: datetime, **more: Any) -> bool:
