@@ -167,7 +167,7 @@ WRONG_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"concurrency": 1025}, "concurrency"),
     ({"concurrency": True}, "concurrency"),
     ({"on_unknown": "guess"}, "on_unknown"),
-    ({"rate": "1/s"}, "rate"),
+    ({"speed": 5}, "speed"),
 ]
 
 
