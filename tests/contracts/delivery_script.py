@@ -116,13 +116,14 @@ class Side:
 
     async def cancel(self, number: int, by: Any) -> None:
         if self.rows:
-            row = self._pick(number)
+            row = self._pick(number, Status.PENDING, Status.SENDING, Status.HELD)
             value = row["channel"] if by == "channel" else read_id(row[by])
             await cancel(self.transaction, by=by, value=value, reason=Reason.OPERATOR, now=self.now)
 
     async def release(self, number: int) -> None:
         if self.rows:
-            await release(self.transaction, read_id(self._pick(number)["id"]), now=self.now)
+            row = self._pick(number, Status.HELD)
+            await release(self.transaction, read_id(row["id"]), now=self.now)
 
     async def rescue(self, *, all_of_them: bool) -> None:
         request = RescueRequest(now=self.now, all_of_them=all_of_them)
@@ -173,8 +174,12 @@ class Side:
             for one, row in self.rows.items()
         }
 
-    def _pick(self, number: int) -> Row:
-        return self.rows[sorted(self.rows)[number % len(self.rows)]]
+    def _pick(self, number: int, *statuses: Status) -> Row:
+        """Pick a delivery, mostly one of these statuses if there is any."""
+        ids = sorted(self.rows)
+        if number % 5:
+            ids = [one for one in ids if self.rows[one]["status"] in statuses] or ids
+        return self.rows[ids[number % len(ids)]]
 
     async def _found(self) -> dict[UUID, Row]:
         rows = await self.transaction.fetch("SELECT * FROM delivery ORDER BY id")
