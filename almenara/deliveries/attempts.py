@@ -199,7 +199,7 @@ async def _move(transaction: Transaction, results: Sequence[Result]) -> Sequence
                 ELSE v.reason END,
             finished_at = CASE
                 WHEN v.status IN ('sent', 'failed') OR cancel_reason IS NOT NULL
-                    OR expires_at <= v.due_at THEN v.finished_at END,
+                    OR (v.status = 'pending' AND expires_at <= v.due_at) THEN v.finished_at END,
             due_at = COALESCE(v.due_at, delivery.due_at),
             retry_step = v.retry_step, death_count = v.death_count, reference = v.reference,
             token = NULL, lease_until = NULL, cancel_reason = NULL

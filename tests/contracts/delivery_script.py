@@ -116,7 +116,8 @@ class Side:
 
     async def cancel(self, number: int, by: Any) -> None:
         if self.rows:
-            row = self._pick(number, Status.PENDING, Status.SENDING, Status.HELD)
+            held = (Status.HELD,) if number % 3 else (Status.PENDING, Status.SENDING)
+            row = self._pick(number, *held)
             value = row["channel"] if by == "channel" else read_id(row[by])
             await cancel(self.transaction, by=by, value=value, reason=Reason.OPERATOR, now=self.now)
 
