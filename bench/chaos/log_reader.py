@@ -1,0 +1,85 @@
+"""Reading the product's own log through its HTTP API, into a file for the checker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+#: A message that is in none of these will not move any more.
+_MOVING = ("queued", "scheduled", "sending")
+_PAGE = 250
+_READERS = 16
+
+
+async def settle(url: str, *, patience_seconds: float) -> bool:
+    """Wait until no message moves any more; tell whether that came."""
+    deadline = time.monotonic() + patience_seconds
+    async with aiohttp.ClientSession() as session:
+        while time.monotonic() < deadline:
+            if not [status for status in _MOVING if await _any(session, url, status)]:
+                return True
+            await asyncio.sleep(0.2)
+    return False
+
+
+async def read_log(url: str, file: Path) -> None:
+    """Write one line for each message that is stored, with its deliveries and their attempts."""
+    turn = asyncio.Semaphore(_READERS)
+    async with aiohttp.ClientSession() as session:
+        with file.open("w", encoding="utf-8") as lines:
+            async for page in _pages(session, url):
+                stories = [_story(session, url, message["id"], turn) for message in page]
+                for story in await asyncio.gather(*stories):
+                    lines.write(json.dumps(story) + "\n")
+
+
+async def _any(session: aiohttp.ClientSession, url: str, status: str) -> bool:
+    return bool((await _get(session, f"{url}/v1/messages?status={status}&limit=1"))["data"])
+
+
+async def _pages(session: aiohttp.ClientSession, url: str) -> AsyncIterator[list[Any]]:
+    cursor: str | None = ""
+    while cursor is not None:
+        more = f"&cursor={cursor}" if cursor else ""
+        page = await _get(session, f"{url}/v1/messages?limit={_PAGE}{more}")
+        yield page["data"]
+        cursor = page["next_cursor"]
+
+
+async def _story(
+    session: aiohttp.ClientSession, url: str, message_id: str, turn: asyncio.Semaphore
+) -> dict[str, Any]:
+    async with turn:
+        message = await _get(session, f"{url}/v1/messages/{message_id}")
+    return {
+        "id": message["id"],
+        "key": message["reference"],
+        "status": message["status"],
+        "deliveries": [
+            {
+                "id": delivery["id"],
+                "status": delivery["status"],
+                "reason": delivery["reason"],
+                "attempts": [
+                    {
+                        name: attempt[name]
+                        for name in ("number", "outcome", "late", "started_at", "finished_at")
+                    }
+                    for attempt in delivery["attempts"]
+                ],
+            }
+            for delivery in message["deliveries"]
+        ],
+    }
+
+
+async def _get(session: aiohttp.ClientSession, url: str) -> Any:
+    async with session.get(url) as response:
+        response.raise_for_status()
+        return await response.json()

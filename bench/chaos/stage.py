@@ -1,0 +1,152 @@
+"""The stage of one scenario: a directory of its own with the oracle's files, and all that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import tempfile
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+
+from bench.chaos.checker import UNKNOWN, Verdict, check_directory
+from bench.chaos.client import Client
+from bench.chaos.journal import Journal
+from bench.chaos.log_reader import read_log, settle
+from bench.chaos.mounts import PowerDisk, SmallDisk
+from bench.chaos.postgres import Cluster
+from bench.chaos.product import Product
+from bench.chaos.sink import Sink
+
+#: All that was accepted must have come to its end within so many seconds.
+_SETTLING_SECONDS = 600
+
+
+class Stage:
+    """What a scenario plays with; everything that it makes is ended and unmounted with it."""
+
+    def __init__(self, directory: Path, say: Callable[[str], None]) -> None:
+        self.directory = directory
+        #: Shows how far the scenario is.
+        self.say = say
+        self.journal = Journal(directory / "journal.jsonl")
+        self.exits = ExitStack()
+        self.sink = Sink(directory / "sink.jsonl")
+        self.exits.callback(self.sink.close)
+        self._clients: list[Client] = []
+
+    def product(
+        self,
+        *,
+        name: str = "product",
+        directory: Path | None = None,
+        database_url: str | None = None,
+        program: Sequence[str] | None = None,
+    ) -> Product:
+        """Make a product; it is not started yet.
+
+        Args:
+            directory: where it keeps its data; in the stage's directory when absent.
+            program: what Python runs instead of `almenara serve`.
+        """
+        product = Product(
+            directory or self.directory / name,
+            journal=self.journal,
+            output=self.directory / f"{name}.log",
+            database_url=database_url,
+            **({} if program is None else {"program": program}),
+        )
+        self.exits.callback(product.close)
+        return product
+
+    async def cluster(self, directory: Path | None = None) -> Cluster:
+        """Make a private PostgreSQL cluster, and start it."""
+        cluster = Cluster(
+            directory or self.directory / "postgres",
+            journal=self.journal,
+            output=self.directory / "postgres.log",
+        )
+        self.exits.callback(cluster.close)
+        await cluster.create()
+        return cluster
+
+    def small_disk(self, *, megabytes: int) -> SmallDisk:
+        """Mount a small tmpfs."""
+        disk = SmallDisk(self.directory / "disk", megabytes=megabytes)
+        self.exits.callback(disk.close)
+        return disk
+
+    def power_disk(self, *, megabytes: int) -> PowerDisk:
+        """Mount a disk whose power can be cut."""
+        disk = PowerDisk(self.directory / "disk", megabytes=megabytes)
+        self.exits.callback(disk.close)
+        return disk
+
+    def client(self, *products: Product, senders: int = 16, pause_seconds: float = 0.0) -> Client:
+        """Make a load client of these products."""
+        client = Client(
+            self.directory / "ledger.jsonl",
+            [product.url for product in products],
+            senders=senders,
+            pause_seconds=pause_seconds,
+        )
+        self._clients.append(client)
+        return client
+
+    async def furnish(self, product: Product) -> None:
+        """Give a product the topic `chaos`, which leads to the sink."""
+        channel = {"plugin": "Webhook", "settings": {"url": self.sink.url}}
+        await self.put(product, "/v1/channels/sink", channel)
+        await self.put(product, "/v1/topics/chaos", {"channel": "sink"})
+
+    async def put(self, product: Product, path: str, body: object) -> None:
+        """Write something over the product's API."""
+        await asyncio.to_thread(_put, f"{product.url}{path}", body)
+
+    async def verdict(self, product: Product, *, excuses: Collection[str] = UNKNOWN) -> Verdict:
+        """Let everything come to its end, read the log, and let the checker compare."""
+        self.say("settling")
+        settled = await settle(product.url, patience_seconds=_SETTLING_SECONDS)
+        self.say("reading the log")
+        await read_log(product.url, self.directory / "log.jsonl")
+        verdict = await asyncio.to_thread(check_directory, self.directory, excuses=excuses)
+        if not settled:
+            verdict.failures.append(f"messages still moved after {_SETTLING_SECONDS} s")
+        for client in self._clients:
+            if client.strange:
+                verdict.failures.append(f"answers that should not be: {client.strange[:3]}")
+            if client.unanswered_count:
+                verdict.failures.append(f"{client.unanswered_count} requests were never answered")
+        return verdict
+
+
+@asynccontextmanager
+async def staged(say: Callable[[str], None], within: Path | None = None) -> AsyncIterator[Stage]:
+    """Open a stage; at its end, everything that was started is ended and nothing is left.
+
+    Args:
+        within: where its directory is made; a real disk, open to PostgreSQL's service user.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="almenara-chaos-", dir=within))
+    directory.chmod(0o755)
+    try:
+        stage = Stage(directory, say)
+        with stage.exits:
+            yield stage
+    finally:
+        await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+
+def _put(url: str, body: object) -> None:
+    request = urllib.request.Request(
+        url,
+        data=json.dumps(body).encode(),
+        method="PUT",
+        headers={"Content-Type": "application/json"},
+    )
+    # No proxy of the environment's: the server is on this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=30):
+        pass
