@@ -17,7 +17,7 @@ LOCK := .venv-lock/bin/uv pip compile --universal --python-version 3.11 --genera
 	--no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check fix lock up down bench-accept docs plugin clean
+.PHONY: help setup setup-dev run test check fix lock up down bench-accept chaos chaos-quick docs plugin clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,13 @@ down: ## stop and remove what `make up` started, and nothing else
 
 bench-accept: setup-dev ## measure how many messages a second are accepted
 	$(BIN)/python -m bench.accept $(ARGS)
+
+chaos: setup-dev ## break it in every way, at length (an hour), and write what came of it into docs
+	$(BIN)/python -m bench.chaos --size full --json build/chaos.json $(ARGS)
+	$(BIN)/python -m bench.chaos.evidence build/chaos.json
+
+chaos-quick: setup-dev ## break it in every way, shortly; ARGS="kill-sqlite" chooses some
+	$(BIN)/python -m bench.chaos --size pr $(ARGS)
 
 docs: setup-dev ## write the reference pages anew from the code
 	$(BIN)/python -m docs.generate

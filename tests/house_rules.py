@@ -128,6 +128,16 @@ def plugins_reaching_inside(root: Path) -> Iterator[str]:
                 yield f"{_at(root, path, node)}: {name} is not a public name of almenara"
 
 
+def oracles_that_know_the_product(root: Path) -> Iterator[str]:
+    """Nothing of the breaking bench imports ``almenara``, but the launcher of its control."""
+    for path in python_files(root, "bench/chaos/"):
+        if _name(root, path) == "bench/chaos/control_launcher.py":
+            continue
+        for node, module in _imports(_parse(path)):
+            if module.split(".")[0] in {"almenara", "tests"} or module.endswith("control_launcher"):
+                yield f"{_at(root, path, node)}: an oracle that imports {module} proves nothing"
+
+
 def middleware_that_costs(root: Path) -> Iterator[str]:
     """Only plain ASGI middleware: Starlette's other kind costs four times the whole route."""
     for path in python_files(root, "almenara/"):

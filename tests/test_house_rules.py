@@ -23,6 +23,7 @@ RULES: list[Rule] = [
     house_rules.missing_captions,
     house_rules.stray_libraries,
     house_rules.plugins_reaching_inside,
+    house_rules.oracles_that_know_the_product,
     house_rules.middleware_that_costs,
     house_rules.bare_exemptions,
     house_rules.forbidden_words,
@@ -65,6 +66,12 @@ VIOLATIONS: list[tuple[Rule, str, str]] = [
     ),
     (house_rules.plugins_reaching_inside, "almenara/plugins/a/a.py", "from almenara import plan\n"),
     (house_rules.plugins_reaching_inside, "almenara/plugins/a/a.py", "from ..b import x\n"),
+    (house_rules.oracles_that_know_the_product, "bench/chaos/sink.py", "import almenara.retry\n"),
+    (
+        house_rules.oracles_that_know_the_product,
+        "bench/chaos/checker.py",
+        "def f():\n    from almenara.deliveries import Status\n",
+    ),
     (
         house_rules.middleware_that_costs,
         "almenara/app.py",
@@ -110,6 +117,11 @@ ALLOWED: list[tuple[Rule, str, str]] = [
         house_rules.plugins_reaching_inside,
         "almenara/plugins/a/a.py",
         "from almenara import Message\n",
+    ),
+    (
+        house_rules.oracles_that_know_the_product,
+        "bench/chaos/control_launcher.py",
+        "import almenara\n",
     ),
     (house_rules.bare_exemptions, "almenara/a.py", "x = 1  # no" + "qa: E501 - a table\n"),
     (

@@ -16,8 +16,8 @@ To add a scenario: write one file with
     async def my_fault(stage: Stage, size: Size) -> Row: ...
 
 and add one line to `SCENARIOS` in `__main__.py` (and its name to `tests/chaos/test_chaos.py`, when
-its small size belongs into `make test`). The stage (`stage.py`) gives it a directory of its own, the
-sink, the journal, products (`product.py`: start, stop, kill -9, freeze), a load client, and
+its small size belongs into `make test`). The stage (`stage.py`) gives it a directory of its own,
+the sink, the journal, products (`product.py`: start, stop, kill -9, freeze), a load client, and
 `verdict`, which settles, reads the log and runs the checker. A `Row` (`scenario.py`) begins with
 what the checker found; a scenario adds its own `figures` and, where something is wrong, a sentence
 to `failures`: a row without failures has passed. What this machine cannot do is `CannotRun`, with

@@ -9,7 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+from bench.chaos.disk_full import disk_full
+from bench.chaos.freezes import freezes
 from bench.chaos.kills import kills_on_postgres, kills_on_sqlite
+from bench.chaos.machine import describe_machine
+from bench.chaos.postgres_faults import postgres_faults
+from bench.chaos.power import cuts_of_the_control, cuts_on_postgres, cuts_on_sqlite
+from bench.chaos.restarts import restarts_on_postgres, restarts_on_sqlite
 from bench.chaos.scenario import CannotRun, Row, Scenario, Size
 from bench.chaos.stage import staged
 
@@ -17,6 +23,14 @@ from bench.chaos.stage import staged
 SCENARIOS: dict[str, Scenario] = {
     "kill-sqlite": kills_on_sqlite,
     "kill-postgres": kills_on_postgres,
+    "freeze": freezes,
+    "restart-sqlite": restarts_on_sqlite,
+    "restart-postgres": restarts_on_postgres,
+    "postgres-faults": postgres_faults,
+    "disk-full": disk_full,
+    "power-sqlite": cuts_on_sqlite,
+    "power-postgres": cuts_on_postgres,
+    "power-control": cuts_of_the_control,
 }
 
 
@@ -35,10 +49,11 @@ async def run(name: str, size: Size, *, within: Path | None = None, show: bool =
             print(f"\r\x1b[K{name:<18}{passed:6.0f} s  {text}", end="", file=sys.stderr, flush=True)
 
     try:
-        async with staged(say, within) as stage:
+        async with staged(size, say, within) as stage:
             row = await SCENARIOS[name](stage, size)
     except CannotRun as reason:
         row = Row(scenario=name, faults="none", fault_count=0, skipped=str(reason))
+    row.about = (SCENARIOS[name].__doc__ or "").splitlines()[0]
     row.seconds = round(time.monotonic() - began, 1)
     return row
 
@@ -53,7 +68,12 @@ def main() -> None:
         print(json.dumps(row.as_dict()), flush=True)
         rows.append(row)
     if options.json:
-        result = {"size": options.size, "rows": [row.as_dict() for row in rows]}
+        result = {
+            "size": options.size,
+            "machine": describe_machine(options.directory),
+            "rows": [row.as_dict() for row in rows],
+        }
+        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     sys.exit(1 if any(row.failures for row in rows) else 0)
 

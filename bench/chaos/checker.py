@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -178,13 +179,16 @@ def _worst_resend(
     starts = [one["at"] for one in journal if one["what"] == "start"] + [float("inf")]
     waits = []
     for start, next_start in pairwise(starts):
-        resent = [
-            one["at"] - start
-            for one in arrivals
-            if start < one["at"] < next_start and accepted_at.get(one["key"], start) < start
-        ]
-        waits += [min(resent)] if resent else []
+        first = bisect(arrivals, start, key=_at)
+        for one in arrivals[first : bisect(arrivals, next_start, key=_at)]:
+            if accepted_at.get(one["key"], start) < start:
+                waits.append(one["at"] - start)
+                break
     return round(max(waits), 3) if waits else None
+
+
+def _at(line: Line) -> float:
+    return float(line["at"])
 
 
 def _deliveries(log: Sequence[Line]) -> Iterator[Line]:

@@ -52,8 +52,10 @@ class Client:
         self.accepted_at = 0.0
         #: Answers by status; ``none`` where there was no answer.
         self.answers: Counter[str] = Counter()
-        #: When requests were sent that were answered by a 5xx, on the monotonic clock.
-        self.refused_at: list[float] = []
+        #: When requests that a 5xx answered were sent and answered, on the monotonic clock.
+        self.refused: list[tuple[float, float]] = []
+        #: The longest time between two 202s, in seconds.
+        self.longest_silence = 0.0
         #: Answers that should never be: neither 202, nor "later", nor 5xx.
         self.strange: list[str] = []
 
@@ -80,6 +82,15 @@ class Client:
     def unanswered_count(self) -> int:
         """How many keys have no 202 yet."""
         return self.key_count - self.accepted_count
+
+    async def next_accepted(self, *, patience_seconds: float = 120) -> float | None:
+        """Wait for the next 202, and return how long that took; ``None``: none came."""
+        began, count = time.monotonic(), self.accepted_count
+        while self.accepted_count == count:
+            if time.monotonic() - began > patience_seconds:
+                return None
+            await asyncio.sleep(0.01)
+        return self.accepted_at - began
 
     async def _send_on(self, session: aiohttp.ClientSession, name: int) -> None:
         number = 0
@@ -109,7 +120,7 @@ class Client:
                     self._accepted(key, json.loads(content)["id"], sent_at)
                     return
                 if response.status >= 500:
-                    self.refused_at.append(sent_at)
+                    self.refused.append((sent_at, time.monotonic()))
                 elif response.status not in _LATER:
                     self.strange.append(f"{response.status}: {content[:200].decode()}")
                     return
@@ -117,7 +128,10 @@ class Client:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     def _accepted(self, key: str, message_id: str, sent_at: float) -> None:
+        now = time.monotonic()
         self.accepted_count += 1
-        self.accepted_at = time.monotonic()
+        if self.accepted_at:
+            self.longest_silence = max(self.longest_silence, now - self.accepted_at)
+        self.accepted_at = now
         line = {"key": key, "id": message_id, "sent_at": sent_at, "at": self.accepted_at}
         os.write(self._ledger, json.dumps(line).encode() + b"\n")

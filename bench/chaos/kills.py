@@ -7,6 +7,7 @@ import random
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +71,11 @@ async def kills_on_postgres(stage: Stage, size: Size) -> Row:
 
 
 async def _kill_again_and_again(
-    stage: Stage, product: Product, amount: _Amount, scenario: str, after_kill
+    stage: Stage,
+    product: Product,
+    amount: _Amount,
+    scenario: str,
+    after_kill: Callable[[], Awaitable[int]],
 ) -> Row:
     chance = random.Random(scenario)
     ready_seconds = []
@@ -89,11 +94,12 @@ async def _kill_again_and_again(
             stage.say(f"{client.accepted_count} of {amount.accepted} accepted")
     verdict = await stage.verdict(product)
     row = Row.of(
-        verdict, scenario=scenario, faults=f"{amount.kills} × kill -9", fault_count=amount.kills
+        verdict, scenario=scenario, faults=f"{amount.kills} kills", fault_count=amount.kills
     )
     row.figures |= {
         "most_in_flight_at_a_kill": verdict.most_in_flight,
         "unknown_attempts": verdict.unknown,
+        "held_as_poison_and_released": stage.released_count,
         "slowest_ready_seconds": round(max(ready_seconds), 2),
         "requests_without_answer": client.answers["none"],
     }

@@ -38,7 +38,7 @@ class Cluster:
     """
 
     def __init__(self, directory: Path, *, journal: Journal, output: Path) -> None:
-        self._programs = _programs()
+        self._programs = programs()
         self._directory = directory
         self._journal = journal
         self._output = output
@@ -76,25 +76,23 @@ class Cluster:
         Raises:
             RuntimeError: it does not.
         """
-        command = [str(self._programs / "postgres"), "-D", str(self._directory)]
-        command += ["-p", str(self.port), "-c", "listen_addresses=127.0.0.1"]
-        command += ["-c", "unix_socket_directories=", "-c", "shared_buffers=64MB"]
-        with self._output.open("ab") as file:
-            self._process = subprocess.Popen(
-                command,
-                stdout=file,
-                stderr=file,
-                cwd="/",
-                start_new_session=True,
-                **self._as_user,
-            )
+        self._process = self._spawned()
+        await self.back()
+        self._journal.write("postgres start", pid=self._process.pid)
+
+    async def back(self) -> None:
+        """Wait until it takes connections.
+
+        Raises:
+            RuntimeError: it does not.
+        """
+        assert self._process is not None
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while not await self.answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 words = self._output.read_text(errors="replace")[-2000:]
                 raise RuntimeError(f"PostgreSQL does not start:\n{words}")
-            await asyncio.sleep(0.05)
-        self._journal.write("postgres start", pid=self._process.pid)
+            await asyncio.sleep(0.02)
 
     async def answers(self) -> bool:
         """Tell whether it takes connections and answers."""
@@ -139,6 +137,21 @@ class Cluster:
         finally:
             await connection.close(timeout=5)
 
+    def _spawned(self) -> subprocess.Popen[bytes]:
+        command = [str(self._programs / "postgres"), "-D", str(self._directory)]
+        command += ["-p", str(self.port), "-c", "listen_addresses=127.0.0.1"]
+        command += ["-c", "unix_socket_directories=", "-c", "shared_buffers=64MB"]
+        command += ["-c", "max_wal_size=256MB"]
+        with self._output.open("ab") as file:
+            return subprocess.Popen(
+                command,
+                stdout=file,
+                stderr=file,
+                cwd="/",
+                start_new_session=True,
+                **self._as_user,
+            )
+
     def close(self) -> None:
         """Kill the server and all its processes."""
         if self._process is None or self._process.poll() is not None:
@@ -150,7 +163,7 @@ class Cluster:
             _kill_child(pid)
 
 
-def _programs() -> Path:
+def programs() -> Path:
     """Find PostgreSQL's programs, which Debian keeps off the path."""
     candidates = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     candidates += sorted(Path("/usr").glob("pgsql-*/bin"), reverse=True)

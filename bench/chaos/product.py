@@ -53,10 +53,7 @@ class Product:
         self._journal = journal
         self._program = program
         self._process: subprocess.Popen[bytes] | None = None
-        inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith("ALMENARA_")
-        }
-        self._environ = inherited | {
+        self._environ = clean_environment() | {
             "ALMENARA_DATA_DIR": str(directory / "data"),
             "ALMENARA_PLUGINS_DIR": str(directory / "plugins"),
             "ALMENARA_EGRESS_ALLOW": "127.0.0.0/8",
@@ -84,14 +81,7 @@ class Product:
             RuntimeError: it ended, or did not become ready; with what it wrote last.
         """
         began, self.started_at = time.monotonic(), time.time()
-        with self.output.open("ab") as file:
-            self._process = subprocess.Popen(
-                [sys.executable, *self._program, "--port", str(self.port)],
-                env=self._environ,
-                stdout=file,
-                stderr=file,
-                start_new_session=True,
-            )
+        self._process = self._spawned()
         self._journal.write("start", pid=self.pid)
         while not await self.ready():
             if not self.running or time.monotonic() - began > PATIENCE_SECONDS:
@@ -130,9 +120,28 @@ class Product:
             self._process.kill()
             self._process.wait()
 
+    def _spawned(self) -> subprocess.Popen[bytes]:
+        with self.output.open("ab") as file:
+            return subprocess.Popen(
+                [sys.executable, *self._program, "--port", str(self.port)],
+                env=self._environ,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+
     def last_words(self) -> str:
         """Return the end of what it wrote."""
         return self.output.read_text(errors="replace")[-2000:] if self.output.exists() else ""
+
+
+def clean_environment() -> dict[str, str]:
+    """Return this process's environment without settings, and without what measures coverage."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("ALMENARA_", "COVERAGE_"))
+    }
 
 
 def free_port() -> int:

@@ -46,6 +46,8 @@ class Row:
     figures: dict[str, Any] = field(default_factory=dict)
     #: What is wrong, one sentence each; empty: passed.
     failures: list[str] = field(default_factory=list)
+    #: What the scenario does, in a sentence: the first line of its docstring.
+    about: str = ""
     seconds: float = 0.0
     #: Why it was not run.
     skipped: str | None = None

@@ -93,6 +93,7 @@ class Sink:
             [sys.executable, "-m", "bench.chaos.sink", str(file)],
             stdout=subprocess.PIPE,
             text=True,
+            env={name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ},
             start_new_session=True,
         )
         assert self._process.stdout is not None

@@ -14,24 +14,32 @@ from pathlib import Path
 from bench.chaos.checker import UNKNOWN, Verdict, check_directory
 from bench.chaos.client import Client
 from bench.chaos.journal import Journal
-from bench.chaos.log_reader import read_log, settle
+from bench.chaos.log_reader import read_log, release_held, settle
 from bench.chaos.mounts import PowerDisk, SmallDisk
 from bench.chaos.postgres import Cluster
 from bench.chaos.product import Product
+from bench.chaos.scenario import Size
 from bench.chaos.sink import Sink
 
 #: All that was accepted must have come to its end within so many seconds.
 _SETTLING_SECONDS = 600
+#: How long a sender rests: in the small size, reading the log must not take longer than the faults.
+_PAUSES = {Size.PR: 0.05, Size.FULL: 0.0}
+#: A change of topics and channels reaches every process within a second.
+_LEARNING_SECONDS = 1.5
 
 
 class Stage:
     """What a scenario plays with; everything that it makes is ended and unmounted with it."""
 
-    def __init__(self, directory: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, directory: Path, size: Size, say: Callable[[str], None]) -> None:
         self.directory = directory
+        self.size = size
         #: Shows how far the scenario is.
         self.say = say
         self.journal = Journal(directory / "journal.jsonl")
+        #: Deliveries that were held, though it was the bench that killed their processes.
+        self.released_count = 0
         self.exits = ExitStack()
         self.sink = Sink(directory / "sink.jsonl")
         self.exits.callback(self.sink.close)
@@ -84,8 +92,17 @@ class Stage:
         self.exits.callback(disk.close)
         return disk
 
-    def client(self, *products: Product, senders: int = 16, pause_seconds: float = 0.0) -> Client:
-        """Make a load client of these products."""
+    def client(
+        self, *products: Product, senders: int = 16, pause_seconds: float | None = None
+    ) -> Client:
+        """Make a load client of these products.
+
+        Args:
+            pause_seconds: how long each sender rests after a message; as the size has it when
+                absent.
+        """
+        if pause_seconds is None:
+            pause_seconds = _PAUSES[self.size]
         client = Client(
             self.directory / "ledger.jsonl",
             [product.url for product in products],
@@ -95,20 +112,32 @@ class Stage:
         self._clients.append(client)
         return client
 
-    async def furnish(self, product: Product) -> None:
-        """Give a product the topic `chaos`, which leads to the sink."""
+    async def furnish(self, product: Product, *, others: bool = False) -> None:
+        """Give a product the topic `chaos`, which leads to the sink.
+
+        Args:
+            others: wait as long as other processes on its database may take to learn of it.
+        """
         channel = {"plugin": "Webhook", "settings": {"url": self.sink.url}}
         await self.put(product, "/v1/channels/sink", channel)
         await self.put(product, "/v1/topics/chaos", {"channel": "sink"})
+        if others:
+            await asyncio.sleep(_LEARNING_SECONDS)
 
     async def put(self, product: Product, path: str, body: object) -> None:
         """Write something over the product's API."""
         await asyncio.to_thread(_put, f"{product.url}{path}", body)
 
     async def verdict(self, product: Product, *, excuses: Collection[str] = UNKNOWN) -> Verdict:
-        """Let everything come to its end, read the log, and let the checker compare."""
+        """Let everything come to its end, read the log, and let the checker compare.
+
+        What is held because processes died on it is released first; `released_count` tells.
+        """
         self.say("settling")
         settled = await settle(product.url, patience_seconds=_SETTLING_SECONDS)
+        self.released_count = await release_held(product.url)
+        if self.released_count:
+            settled = await settle(product.url, patience_seconds=_SETTLING_SECONDS)
         self.say("reading the log")
         await read_log(product.url, self.directory / "log.jsonl")
         verdict = await asyncio.to_thread(check_directory, self.directory, excuses=excuses)
@@ -123,20 +152,27 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(say: Callable[[str], None], within: Path | None = None) -> AsyncIterator[Stage]:
+async def staged(
+    size: Size, say: Callable[[str], None], within: Path | None = None
+) -> AsyncIterator[Stage]:
     """Open a stage; at its end, everything that was started is ended and nothing is left.
 
     Args:
         within: where its directory is made; a real disk, open to PostgreSQL's service user.
     """
-    directory = Path(tempfile.mkdtemp(prefix="almenara-chaos-", dir=within))
-    directory.chmod(0o755)
+    directory = _made(within)
     try:
-        stage = Stage(directory, say)
+        stage = Stage(directory, size, say)
         with stage.exits:
             yield stage
     finally:
         await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+
+def _made(within: Path | None) -> Path:
+    directory = Path(tempfile.mkdtemp(prefix="almenara-chaos-", dir=within))
+    directory.chmod(0o755)
+    return directory
 
 
 def _put(url: str, body: object) -> None:
