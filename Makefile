@@ -62,7 +62,7 @@ bench-accept: setup-dev ## measure how many messages a second are accepted
 	$(BIN)/python -m bench.accept $(ARGS)
 
 chaos: setup-dev ## break it in every way, at length (an hour), and write what came of it into docs
-	$(BIN)/python -m bench.chaos --size full --json build/chaos.json $(ARGS)
+	$(BIN)/python -m bench.chaos --size full --json build/chaos.json --keep build/chaos $(ARGS)
 	$(BIN)/python -m bench.chaos.evidence build/chaos.json
 
 chaos-quick: setup-dev ## break it in every way, shortly; ARGS="kill-sqlite" chooses some

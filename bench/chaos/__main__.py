@@ -34,11 +34,19 @@ SCENARIOS: dict[str, Scenario] = {
 }
 
 
-async def run(name: str, size: Size, *, within: Path | None = None, show: bool = False) -> Row:
+async def run(
+    name: str,
+    size: Size,
+    *,
+    within: Path | None = None,
+    keep: Path | None = None,
+    show: bool = False,
+) -> Row:
     """Run one scenario on a stage of its own, and return its row.
 
     Args:
         within: where its directory is made.
+        keep: where a directory with the oracle's files is left.
         show: write to the terminal how far it is.
     """
     began = time.monotonic()
@@ -49,7 +57,7 @@ async def run(name: str, size: Size, *, within: Path | None = None, show: bool =
             print(f"\r\x1b[K{name:<18}{passed:6.0f} s  {text}", end="", file=sys.stderr, flush=True)
 
     try:
-        async with staged(size, say, within) as stage:
+        async with staged(size, say, within=within, keep=keep and keep / name) as stage:
             row = await SCENARIOS[name](stage, size)
     except CannotRun as reason:
         row = Row(scenario=name, faults="none", fault_count=0, skipped=str(reason))
@@ -63,7 +71,15 @@ def main() -> None:
     options = _options()
     rows = []
     for name in options.scenarios or SCENARIOS:
-        row = asyncio.run(run(name, Size(options.size), within=options.directory, show=True))
+        row = asyncio.run(
+            run(
+                name,
+                Size(options.size),
+                within=options.directory,
+                keep=options.keep,
+                show=True,
+            )
+        )
         print(f"\r\x1b[K{_line(row)}", file=sys.stderr)
         print(json.dumps(row.as_dict()), flush=True)
         rows.append(row)
@@ -96,6 +112,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, default=None, help="write the rows there as well")
     parser.add_argument(
         "--directory", type=Path, default=None, help="where the stages are made; a real disk"
+    )
+    parser.add_argument(
+        "--keep", type=Path, default=None, help="leave the ledger, sink, journal and log there"
     )
     options = parser.parse_args()
     unknown = [name for name in options.scenarios if name not in SCENARIOS]

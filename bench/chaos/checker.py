@@ -112,6 +112,12 @@ def check_directory(directory: Path, *, excuses: Collection[str] = UNKNOWN) -> V
     return check(*files, excuses=excuses)
 
 
+def first_arrivals(sink: Sequence[Line], moments: Sequence[float]) -> list[float]:
+    """Return for each moment of the monotonic clock how long the next arrival took, in seconds."""
+    found = [(moment, bisect(sink, moment, key=_at)) for moment in moments]
+    return [sink[index]["at"] - moment for moment, index in found if index < len(sink)]
+
+
 def _check_messages(
     verdict: Verdict, ledger: Sequence[Line], arrivals: Sequence[Line], log: Sequence[Line]
 ) -> None:

@@ -10,7 +10,7 @@ from bench.chaos.product import Product
 from bench.chaos.scenario import Row, Size
 from bench.chaos.stage import Stage
 
-_FREEZES = {Size.PR: 1, Size.FULL: 4}
+_FREEZES = {Size.PR: 1, Size.FULL: 3}
 #: Two leases of the product.
 _FROZEN_SECONDS = 60
 #: So slow that attempts are always under way.
@@ -19,7 +19,7 @@ _SINK_SECONDS = 0.3
 _TRIES = 200
 _IDLE = """
 SELECT pid, xact_start FROM pg_stat_activity
-WHERE application_name = 'almenara' AND state = 'idle in transaction'
+WHERE application_name LIKE 'almenara%' AND state = 'idle in transaction'
 """
 
 

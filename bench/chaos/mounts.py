@@ -84,6 +84,8 @@ class PowerDisk:
         descriptor = os.open(self.directory, os.O_RDONLY)
         try:
             fcntl.ioctl(descriptor, _EXT4_IOC_SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
+        except OSError as error:
+            raise CannotRun(f"this kernel cannot shut an ext4 down: {error.strerror}") from error
         finally:
             os.close(descriptor)
 

@@ -125,7 +125,7 @@ class Cluster:
     async def sessions(self) -> list[int]:
         """Return the processes that serve the product's connections."""
         rows = await self.execute(
-            "SELECT pid FROM pg_stat_activity WHERE application_name = 'almenara'"
+            "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'almenara%'"
         )
         return [row["pid"] for row in rows]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 from bench.chaos.postgres import Cluster
@@ -27,6 +28,7 @@ async def postgres_faults(stage: Stage, size: Size) -> Row:
     faults = _faults(cluster, size)
     client = stage.client(product)
     recoveries: dict[str, list[float]] = {}
+    back: list[float] = []
     failures = []
     async with client.sending():
         for number, (name, fault) in enumerate(faults):
@@ -34,6 +36,7 @@ async def postgres_faults(stage: Stage, size: Size) -> Row:
             stage.say(f"{number + 1} of {len(faults)}: {name}, {client.accepted_count} accepted")
             await fault()
             await cluster.back()
+            back.append(time.monotonic())
             recovery = await client.next_accepted()
             if recovery is None:
                 failures.append(f"nothing was accepted any more after {name}")
@@ -47,8 +50,12 @@ async def postgres_faults(stage: Stage, size: Size) -> Row:
         faults=_in_words(recoveries),
         fault_count=len(faults),
     )
-    row.worst_recovery_seconds = round(max(max(many) for many in recoveries.values()), 2)
+    sends = stage.first_arrivals(back)
+    row.worst_recovery_seconds = round(
+        max([*sends, *(max(many) for many in recoveries.values())]), 2
+    )
     row.figures |= {
+        "worst_first_send_seconds": round(max(sends), 2) if sends else None,
         "worst_recovery_by_fault": {name: round(max(many), 2) for name, many in recoveries.items()},
         "answers": dict(client.answers),
         "late": verdict.late,

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from bench.chaos.journal import Journal
 
+#: Where `bench` is found.
+ROOT = Path(__file__).parents[2]
 #: It must be ready, and must end when asked to, within so many seconds.
 PATIENCE_SECONDS = 60
 #: Ports of servers that come back at the same address stand below those that the system hands out.
@@ -125,6 +127,7 @@ class Product:
             return subprocess.Popen(
                 [sys.executable, *self._program, "--port", str(self.port)],
                 env=self._environ,
+                cwd=ROOT,
                 stdout=file,
                 stderr=file,
                 start_new_session=True,

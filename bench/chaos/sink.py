@@ -18,6 +18,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any, cast
 
+from bench.chaos.product import ROOT, clean_environment
+
 
 class Behaviour:
     """How the sink answers just now."""
@@ -93,7 +95,8 @@ class Sink:
             [sys.executable, "-m", "bench.chaos.sink", str(file)],
             stdout=subprocess.PIPE,
             text=True,
-            env={name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ},
+            env=clean_environment(),
+            cwd=ROOT,
             start_new_session=True,
         )
         assert self._process.stdout is not None

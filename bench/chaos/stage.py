@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
-from bench.chaos.checker import UNKNOWN, Verdict, check_directory
+from bench.chaos.checker import UNKNOWN, Verdict, check_directory, first_arrivals
 from bench.chaos.client import Client
-from bench.chaos.journal import Journal
+from bench.chaos.journal import Journal, read_lines
 from bench.chaos.log_reader import read_log, release_held, settle
 from bench.chaos.mounts import PowerDisk, SmallDisk
 from bench.chaos.postgres import Cluster
@@ -128,6 +128,10 @@ class Stage:
         """Write something over the product's API."""
         await asyncio.to_thread(_put, f"{product.url}{path}", body)
 
+    def first_arrivals(self, moments: Sequence[float]) -> list[float]:
+        """Return for each moment how long the sink then waited for an arrival, in seconds."""
+        return first_arrivals(read_lines(self.directory / "sink.jsonl"), moments)
+
     async def verdict(self, product: Product, *, excuses: Collection[str] = UNKNOWN) -> Verdict:
         """Let everything come to its end, read the log, and let the checker compare.
 
@@ -153,12 +157,17 @@ class Stage:
 
 @asynccontextmanager
 async def staged(
-    size: Size, say: Callable[[str], None], within: Path | None = None
+    size: Size,
+    say: Callable[[str], None],
+    *,
+    within: Path | None = None,
+    keep: Path | None = None,
 ) -> AsyncIterator[Stage]:
     """Open a stage; at its end, everything that was started is ended and nothing is left.
 
     Args:
         within: where its directory is made; a real disk, open to PostgreSQL's service user.
+        keep: where the oracle's files and what the processes wrote are copied at the end.
     """
     directory = _made(within)
     try:
@@ -166,7 +175,15 @@ async def staged(
         with stage.exits:
             yield stage
     finally:
+        if keep is not None:
+            await asyncio.to_thread(_keep, directory, keep)
         await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+
+def _keep(directory: Path, keep: Path) -> None:
+    keep.mkdir(parents=True, exist_ok=True)
+    for file in (*directory.glob("*.jsonl"), *directory.glob("*.log")):
+        shutil.copy(file, keep)
 
 
 def _made(within: Path | None) -> Path:
