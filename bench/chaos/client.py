@@ -92,6 +92,12 @@ class Client:
             await asyncio.sleep(0.01)
         return self.accepted_at - began
 
+    async def accepts(self, count: int) -> None:
+        """Wait until so many more 202s were read."""
+        wanted = self.accepted_count + count
+        while self.accepted_count < wanted and not self._stopping:
+            await asyncio.sleep(0.01)
+
     async def _send_on(self, session: aiohttp.ClientSession, name: int) -> None:
         number = 0
         while not self._stopping:

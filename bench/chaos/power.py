@@ -15,10 +15,12 @@ from bench.chaos.stage import Stage
 
 _SQLITE = {Size.PR: 2, Size.FULL: 100}
 _POSTGRES = {Size.PR: 1, Size.FULL: 20}
-_CONTROL = {Size.PR: 1, Size.FULL: 10}
+_CONTROL = {Size.PR: 2, Size.FULL: 10}
 #: The product with `synchronous=NORMAL`, which it has no setting for.
 _CARELESS = ("-m", "bench.chaos.control_launcher", "serve")
 _MEGABYTES = 2048
+#: A cut waits for so many more 202s: without any at stake, it shows nothing.
+_AT_LEAST = 25
 
 
 async def cuts_on_sqlite(stage: Stage, size: Size) -> Row:
@@ -83,6 +85,7 @@ async def _cut_again_and_again(
     async with client.sending():
         for number in range(cuts):
             await asyncio.sleep(chance.uniform(0.2, 1.0))
+            await client.accepts(_AT_LEAST)
             disk.cut()
             stage.journal.write("power cut", pid=product.pid)
             product.kill()
