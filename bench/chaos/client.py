@@ -93,10 +93,11 @@ class Client:
         return self.accepted_at - began
 
     async def accepts(self, count: int) -> None:
-        """Wait until so many more 202s were read."""
+        """Wait until so many more 202s were read, or none comes any more."""
         wanted = self.accepted_count + count
-        while self.accepted_count < wanted and not self._stopping:
-            await asyncio.sleep(0.01)
+        while self.accepted_count < wanted:
+            if await self.next_accepted() is None:
+                return
 
     async def _send_on(self, session: aiohttp.ClientSession, name: int) -> None:
         number = 0

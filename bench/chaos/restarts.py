@@ -51,6 +51,8 @@ async def _restart(stage: Stage, products: Sequence[Product], count: int, scenar
         await asyncio.sleep(_REST)
     verdict = await stage.verdict(products[0])
     row = Row.of(verdict, scenario=scenario, faults=f"{count} restarts", fault_count=count)
+    # What senders see of it: the longest that nothing was accepted.
+    row.worst_recovery_seconds = round(client.longest_silence, 2)
     taken = _refused_though_taken(client, signals)
     row.figures |= {
         "slowest_stop_seconds": round(max(stop_seconds), 2),
