@@ -13,6 +13,7 @@ from bench.chaos.disk_full import disk_full
 from bench.chaos.freezes import freezes
 from bench.chaos.kills import kills_on_postgres, kills_on_sqlite
 from bench.chaos.machine import describe_machine
+from bench.chaos.points import points_on_postgres, points_on_sqlite
 from bench.chaos.postgres_faults import postgres_faults
 from bench.chaos.power import cuts_of_the_control, cuts_on_postgres, cuts_on_sqlite
 from bench.chaos.restarts import restarts_on_postgres, restarts_on_sqlite
@@ -23,6 +24,8 @@ from bench.chaos.stage import staged
 SCENARIOS: dict[str, Scenario] = {
     "kill-sqlite": kills_on_sqlite,
     "kill-postgres": kills_on_postgres,
+    "points-sqlite": points_on_sqlite,
+    "points-postgres": points_on_postgres,
     "freeze": freezes,
     "restart-sqlite": restarts_on_sqlite,
     "restart-postgres": restarts_on_postgres,

@@ -46,7 +46,7 @@ class Verdict:
     unexcused: int = 0
     #: Repetitions whose body was another one.
     changed: int = 0
-    #: Deliveries that did not end as `sent`.
+    #: Messages that did not end as `sent`.
     unfinished: int = 0
     #: Deliveries with more than one attempt that was sent and on time.
     settled_twice: int = 0
@@ -71,7 +71,7 @@ _PROMISES = {
     "unlogged": "arrivals have no attempt in the log",
     "unexcused": "duplicates are not shown as unknown in the log",
     "changed": "repeated arrivals had another body",
-    "unfinished": "deliveries did not end as sent",
+    "unfinished": "messages did not end as sent",
     "settled_twice": "deliveries were settled twice",
     "beyond_in_flight": "attempts are unknown that were not in flight at a kill",
 }
@@ -126,6 +126,7 @@ def _check_messages(
     verdict.lost = sum(one["key"] not in arrived or one["id"] not in stored for one in ledger)
     keys = Counter(one["key"] for one in log)
     verdict.accepted_twice = sum(count - 1 for count in keys.values())
+    verdict.unfinished = sum(one["status"] != "sent" for one in log)
 
 
 def _check_deliveries(
@@ -149,7 +150,6 @@ def _check_deliveries(
         verdict.unexcused += max(0, extra - sum(one["outcome"] in excuses for one in attempts))
         verdict.unlogged += max(0, came[name] - len({one["number"] for one in attempts}))
         verdict.phantom += delivery["status"] == "sent" and not took[name]
-        verdict.unfinished += delivery["status"] != "sent"
         verdict.changed += len(bodies[name]) > 1
         on_time = [one for one in attempts if one["outcome"] == "sent" and not one["late"]]
         verdict.settled_twice += len(on_time) > 1

@@ -76,6 +76,11 @@ class Product:
         """Whether it lives."""
         return self._process is not None and self._process.poll() is None
 
+    def launch(self, program: Sequence[str]) -> None:
+        """Start another program in its place, and wait for nothing: it may die at once."""
+        self._process = self._spawned(program)
+        self._journal.write("start", pid=self.pid)
+
     async def start(self) -> float:
         """Start it, wait until it is ready, and return how long that took, in seconds.
 
@@ -83,8 +88,7 @@ class Product:
             RuntimeError: it ended, or did not become ready; with what it wrote last.
         """
         began, self.started_at = time.monotonic(), time.time()
-        self._process = self._spawned()
-        self._journal.write("start", pid=self.pid)
+        self.launch(self._program)
         while not await self.ready():
             if not self.running or time.monotonic() - began > PATIENCE_SECONDS:
                 raise RuntimeError(f"The product is not ready:\n{self.last_words()}")
@@ -122,10 +126,10 @@ class Product:
             self._process.kill()
             self._process.wait()
 
-    def _spawned(self) -> subprocess.Popen[bytes]:
+    def _spawned(self, program: Sequence[str]) -> subprocess.Popen[bytes]:
         with self.output.open("ab") as file:
             return subprocess.Popen(
-                [sys.executable, *self._program, "--port", str(self.port)],
+                [sys.executable, *program, "--port", str(self.port)],
                 env=self._environ,
                 cwd=ROOT,
                 stdout=file,
