@@ -117,7 +117,8 @@ async def _make_chain(stage: Stage, product: Product) -> None:
     """Let each message fail over: the first channel's service is not there."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    channel = {"plugin": "Webhook", "settings": {"url": url}, "retry_schedule": []}
+    channel: dict[str, object] = {"plugin": "Webhook", "settings": {"url": url}}
+    channel |= {"retry_schedule": [], "breaker_failures": 0}
     await stage.put(product, "/v1/channels/gone", channel)
     topic = {"channels": ["gone", "sink"], "strategy": "failover"}
     await stage.put(product, "/v1/topics/chaos", topic)

@@ -22,7 +22,8 @@ async def small(scenario: str) -> Row:
 
 
 @pytest.mark.parametrize(
-    "scenario", ["kill-sqlite", "kill-postgres", "postgres-faults", "power-sqlite"]
+    "scenario",
+    ["kill-sqlite", "kill-postgres", "points-sqlite", "postgres-faults", "power-sqlite"],
 )
 async def test_nothing_is_lost_and_what_is_repeated_is_shown_as_unknown(scenario: str) -> None:
     row = await small(scenario)
