@@ -23,6 +23,6 @@ what the checker found; a scenario adds its own `figures` and, where something i
 to `failures`: a row without failures has passed. What this machine cannot do is `CannotRun`, with
 the reason in words; a time is a figure, never a failure.
 
-Nothing here imports `almenara`, but `control_launcher.py`, which breaks it on purpose;
+Nothing here imports `almenara`, but the launchers (`*_launcher.py`), which break it on purpose;
 `tests/test_house_rules.py` holds that.
 """

@@ -59,7 +59,7 @@ def _watch_queue(point: Point) -> None:
         point.queue = self
         await start(self)
 
-    embedded.EmbeddedQueue.start = watched  # type: ignore[method-assign]
+    embedded.EmbeddedQueue.start = watched  # type: ignore[method-assign]  # from outside
 
 
 def _around_commit(point: Point) -> None:
@@ -98,7 +98,7 @@ def _during_commit(point: Point) -> None:
                 threading.Thread(target=die_soon).start()
             return await leave(self, kind, *rest)
 
-        engine.SafeTransactionContext.__aexit__ = watched  # type: ignore[method-assign]
+        engine.SafeTransactionContext.__aexit__ = watched  # type: ignore[method-assign]  # from outside
 
 
 def _not_told(point: Point) -> None:
