@@ -73,7 +73,7 @@ class Acceptor:
         for _ in range(_PLANS_ALLOWED):
             now = self._clock()
             table = self._routing.table
-            route = find_route(table, message.topic, channel)
+            route = find_route(table, message.topic, channel, message)
             message = dataclasses.replace(
                 message, topic=route.topic, redact=route.redact, created_at=now
             )

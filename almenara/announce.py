@@ -60,7 +60,7 @@ def _plan(news: News, table: Table) -> Plan:
         data=news.data,
         sender=_SENDER,
     )
-    route = find_route(table, message.topic, None)
+    route = find_route(table, message.topic, None, message)
     return plan_message(
         dataclasses.replace(message, topic=route.topic, redact=route.redact),
         route.channels,

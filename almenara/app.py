@@ -18,7 +18,15 @@ from almenara.api import plugins as plugin_routes
 from almenara.api.body_limit import BodyLimit
 from almenara.api.dependencies import Parts
 from almenara.api.errors import add_error_handlers
-from almenara.catalogue import Changes, Channels, ChannelSpec, Pausing, Topics, TopicSpec
+from almenara.catalogue import (
+    Changes,
+    Channels,
+    ChannelSpec,
+    Pausing,
+    Topics,
+    TopicSpec,
+    TopicStep,
+)
 from almenara.database import Database, Transaction, open_database
 from almenara.database.lock import FileLock
 from almenara.dispatch import Dispatcher, Instances
@@ -230,4 +238,5 @@ async def _tell_broken(plugins: Plugins, ledger: Ledger, now: datetime) -> None:
 async def _furnish(parts: Parts) -> None:
     """Give a new database a topic that works at once."""
     await parts.channels.write(ChannelSpec(name="log", plugin="Log"), create=True, replace=True)
-    await parts.topics.write(TopicSpec(name="hello", channels=["log"]), create=True, replace=True)
+    hello = TopicSpec(name="hello", channels=[TopicStep("log")])
+    await parts.topics.write(hello, create=True, replace=True)

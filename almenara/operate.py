@@ -20,7 +20,7 @@ from almenara.deliveries import (
 )
 from almenara.errors import ConflictError, NotFoundError
 from almenara.ledger import Ledger
-from almenara.models import new_id
+from almenara.models import Message, new_id
 from almenara.plan import no_slot, plan_delivery
 from almenara.queues.base import Queue
 from almenara.resend import chain_of, insert_again, plan_again, read_newest, usable_until
@@ -174,7 +174,8 @@ class Operator:
         """Route a message that had no route."""
         table = self._routing.table
         topic = table.topics.get(message["topic"] or "")
-        route = route_of(table, topic) if topic else None
+        content = await Message.get(id=message["id"], using_db=transaction.client)
+        route = route_of(table, topic, content) if topic else None
         if route is None or not route.channels:
             raise ConflictError(_still_no_route(message["topic"], topic), code="no_route")
         now = self._clock()
@@ -212,7 +213,7 @@ def _still_no_route(name: str | None, topic: TopicRoute | None) -> str:
         return "The message was for a channel that was disabled; send a new message."
     if topic is None:
         return f"The topic {name!r} is gone; send a new message."
-    return f"The topic {name!r} still has no enabled channel."
+    return f"The topic {name!r} still has no enabled channel that takes the message."
 
 
 async def _message(transaction: Transaction, message_id: UUID) -> Row:

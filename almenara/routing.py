@@ -11,6 +11,7 @@ from uuid import UUID
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 
+from almenara.conditions import Content, matches
 from almenara.database import Database, Transaction
 from almenara.errors import FieldError, InvalidInputError
 from almenara.models import Channel, ChannelState, Topic, TopicChannel
@@ -64,6 +65,11 @@ class TopicRoute:
     #: Whether the texts of its messages are dropped when they are finished.
     redact: bool = False
 
+    def takes(self, channel: str, message: Content) -> bool:
+        """Tell whether the condition of one of its channels lets a message through."""
+        condition = self.conditions.get(channel)
+        return condition is None or matches(condition, message)
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -102,6 +108,10 @@ class Table:
         channels = (self.channels[name] for name in topic.channels)
         return tuple(channel for channel in channels if channel.enabled)
 
+    def channels_for(self, topic: TopicRoute, message: Content) -> Sequence[ChannelRoute]:
+        """Return the enabled channels of a topic that take this message, in order."""
+        return tuple(one for one in self.channels_of(topic) if topic.takes(one.name, message))
+
 
 @dataclass(frozen=True, slots=True)
 class FoundRoute:
@@ -117,8 +127,12 @@ class FoundRoute:
     redact: bool = False
 
 
-def find_route(table: Table, topic: str | None, channel: str | None) -> FoundRoute:
+def find_route(
+    table: Table, topic: str | None, channel: str | None, message: Content
+) -> FoundRoute:
     """Find where a message goes.
+
+    Conditions are the topic's: they keep no message from a channel that it is addressed to.
 
     Raises:
         InvalidInputError: there is no such topic or channel; says the nearest names.
@@ -127,12 +141,12 @@ def find_route(table: Table, topic: str | None, channel: str | None) -> FoundRou
         one = table.channel(channel)
         # A disabled one too: what was addressed to it waits until it is enabled.
         return FoundRoute(topic and topic.strip().lower(), (one,))
-    return route_of(table, table.topic(topic or ""))
+    return route_of(table, table.topic(topic or ""), message)
 
 
-def route_of(table: Table, topic: TopicRoute) -> FoundRoute:
-    """Return where messages of a topic go."""
-    channels = table.channels_of(topic)
+def route_of(table: Table, topic: TopicRoute, message: Content) -> FoundRoute:
+    """Return where a message on a topic goes."""
+    channels = table.channels_for(topic, message)
     failover = topic.strategy == "failover"
     step_deadline = topic.step_deadline if failover else None
     return FoundRoute(topic.name, channels, step_deadline, topic.redact)

@@ -172,6 +172,7 @@ def _error_codes() -> Iterator[str]:
         "routing.py",
         "resend.py",
         "replay",
+        "conditions",
     ):
         path = ROOT / "almenara" / place
         for file in path.glob("*.py") if path.is_dir() else [path]:

@@ -82,7 +82,8 @@ def problem_content(
         "detail": detail,
         "code": code,
         "errors": [
-            {"field": error.field, "code": error.code, "message": error.message} for error in errors
+            {"field": error.field, "code": error.code, "message": error.message}
+            for error in errors[:_MOST_ERRORS]
         ],
     }
 

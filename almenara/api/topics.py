@@ -6,12 +6,23 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from almenara.api.body import StrictRoute
 from almenara.api.dependencies import Name, NewName, PartsNeeded, StrictModel, refusal
+from almenara.api.errors import first_sentence
 from almenara.api.problems import BODY, problems
-from almenara.catalogue import StoredTopic, TopicSpec
+from almenara.catalogue import StoredTopic, TopicSpec, TopicStep
+from almenara.conditions import find_mistakes
+from almenara.errors import InvalidInputError
 
 router = APIRouter(
     prefix="/v1/topics",
@@ -25,21 +36,30 @@ class TopicChannelBody(StrictModel):
     """One channel of a topic."""
 
     channel: NewName
+    condition: dict[str, Any] | None = Field(
+        default=None, description="Which messages it takes; absent: all."
+    )
 
 
-def _name_of(value: object) -> object:
-    """Take the name out of an object, so that a mistake has the same path either way."""
-    if not isinstance(value, dict):
+_NAME = TypeAdapter(NewName)
+
+
+def _as_object(value: object) -> object:
+    """Write a bare name as an object; what is wrong with it has the path of the entry."""
+    if isinstance(value, dict):
         return value
-    if value.keys() != {"channel"}:
-        raise ValueError("Write a channel's name, or an object with `channel` and nothing else.")
-    return value["channel"]
+    try:
+        return {"channel": _NAME.validate_python(value, strict=True)}
+    except ValidationError as error:
+        [wrong] = error.errors(include_url=False, include_input=False)
+        raise PydanticCustomError(wrong["type"], "{said}", {"said": wrong["msg"]}) from error
 
 
-ChannelNames = Annotated[
+ChannelSteps = Annotated[
     list[
         Annotated[
-            NewName, BeforeValidator(_name_of, json_schema_input_type=NewName | TopicChannelBody)
+            TopicChannelBody,
+            BeforeValidator(_as_object, json_schema_input_type=NewName | TopicChannelBody),
         ]
     ],
     Field(max_length=64),
@@ -49,8 +69,9 @@ ChannelNames = Annotated[
 class TopicFields(StrictModel):
     """What a topic has besides its name."""
 
-    channels: ChannelNames | None = Field(
-        default=None, description="The channels in order: names, or objects with `channel`."
+    channels: ChannelSteps | None = Field(
+        default=None,
+        description="The channels in order: names, or objects with `channel` and `condition`.",
     )
     channel: NewName | None = Field(default=None, description="The one channel; short for a list.")
     strategy: Literal["all", "failover"] = Field(
@@ -74,11 +95,25 @@ class TopicFields(StrictModel):
             raise refusal("channel", code="not_both", message=message)
         return self
 
-    def names(self) -> list[str] | None:
-        """Return the channels' names, however they were written; ``None``: not at all."""
+    @model_validator(mode="after")
+    def _check_conditions(self) -> TopicFields:
+        mistakes = [
+            mistake
+            for index, one in enumerate(self.channels or ())
+            if one.condition is not None
+            for mistake in find_mistakes(one.condition, f"channels.{index}.condition")
+        ]
+        if mistakes:
+            raise InvalidInputError(first_sentence(mistakes), errors=mistakes)
+        return self
+
+    def steps(self) -> list[TopicStep] | None:
+        """Return the channels, however they were written; ``None``: not at all."""
         if self.channel is not None:
-            return [self.channel]
-        return self.channels
+            return [TopicStep(self.channel)]
+        if self.channels is None:
+            return None
+        return [TopicStep(one.channel, one.condition) for one in self.channels]
 
 
 class TopicIn(TopicFields):
@@ -91,6 +126,8 @@ class TopicChannelOut(BaseModel):
     """One channel of a topic."""
 
     channel: str
+    #: Which messages it takes; absent: all.
+    condition: dict[str, Any] | None = Field(default=None, exclude_if=lambda one: one is None)
 
 
 class TopicOut(BaseModel):
@@ -153,9 +190,9 @@ async def change_topic(name: Name, body: TopicFields, parts: PartsNeeded) -> Top
     changes: dict[str, Any] = body.model_dump(
         include=body.model_fields_set & {"strategy", "step_deadline_seconds", "enabled", "redact"}
     )
-    names = body.names()
-    if names is not None:
-        changes["channels"] = names
+    steps = body.steps()
+    if steps is not None:
+        changes["channels"] = steps
     return topic_out(await parts.topics.change(name, changes))
 
 
@@ -172,7 +209,10 @@ def topic_out(stored: StoredTopic) -> TopicOut:
         name=topic.name,
         strategy=topic.strategy,
         step_deadline_seconds=topic.step_deadline_seconds,
-        channels=[TopicChannelOut(channel=name) for name in stored.channels],
+        channels=[
+            TopicChannelOut(channel=step.channel, condition=step.condition)
+            for step in stored.channels
+        ],
         enabled=topic.enabled,
         redact=topic.redact,
         created_at=topic.created_at,
@@ -181,13 +221,13 @@ def topic_out(stored: StoredTopic) -> TopicOut:
 
 
 def _spec(name: str, body: TopicFields) -> TopicSpec:
-    names = body.names()
-    if names is None:
+    steps = body.steps()
+    if steps is None:
         message = "Name the topic's channels, in order; an empty list is allowed."
         raise refusal("channels", code="missing", message=message)
     return TopicSpec(
         name=name,
-        channels=names,
+        channels=steps,
         strategy=body.strategy,
         step_deadline_seconds=body.step_deadline_seconds,
         enabled=body.enabled,

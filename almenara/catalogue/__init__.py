@@ -3,7 +3,7 @@
 from almenara.catalogue.change import Changes
 from almenara.catalogue.channels import Channels, ChannelSpec, Written
 from almenara.catalogue.pausing import Pausing
-from almenara.catalogue.topics import StoredTopic, Topics, TopicSpec
+from almenara.catalogue.topics import StoredTopic, Topics, TopicSpec, TopicStep
 
 __all__ = [
     "Changes",
@@ -12,6 +12,7 @@ __all__ = [
     "Pausing",
     "StoredTopic",
     "TopicSpec",
+    "TopicStep",
     "Topics",
     "Written",
 ]

@@ -20,11 +20,20 @@ from almenara.news import SYSTEM_PREFIX, SystemTopic
 
 
 @dataclass(frozen=True, slots=True)
+class TopicStep:
+    """One channel of a topic, at its place in the order."""
+
+    channel: str
+    #: Which messages it takes, checked already; ``None``: all.
+    condition: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TopicSpec:
     """A topic as somebody wants it, checked field by field already."""
 
     name: str
-    channels: Sequence[str]
+    channels: Sequence[TopicStep]
     strategy: str = "all"
     step_deadline_seconds: int = 300
     enabled: bool = True
@@ -33,10 +42,10 @@ class TopicSpec:
 
 @dataclass(frozen=True, slots=True)
 class StoredTopic:
-    """A topic with the names of its channels in order."""
+    """A topic with its channels in order."""
 
     topic: Topic
-    channels: Sequence[str]
+    channels: Sequence[TopicStep]
 
 
 class Topics:
@@ -54,11 +63,12 @@ class Topics:
         reader = self._database.reader
         topics = await Topic.all().using_db(reader).order_by("name")
         names = {one.id: one.name for one in await Channel.all().using_db(reader)}
-        of_topic: dict[UUID, list[str]] = {}
+        of_topic: dict[UUID, list[TopicStep]] = {}
         for link in await TopicChannel.all().using_db(reader).order_by("position"):
             # These are three reads: a channel may have been deleted in between.
             if link.channel_id in names:
-                of_topic.setdefault(link.topic_id, []).append(names[link.channel_id])
+                step = TopicStep(names[link.channel_id], link.condition)
+                of_topic.setdefault(link.topic_id, []).append(step)
         return [StoredTopic(topic, of_topic.get(topic.id, [])) for topic in topics]
 
     async def get(self, name: str) -> StoredTopic:
@@ -139,7 +149,7 @@ class Topics:
         self, transaction: Transaction, stored: Topic | None, spec: TopicSpec
     ) -> StoredTopic:
         client = transaction.client
-        channels = await _known_channels(spec.channels, client)
+        channels = await _known_channels([step.channel for step in spec.channels], client)
         now = self._clock()
         topic = stored or Topic(name=spec.name, created_at=now)
         topic.update_from_dict(
@@ -153,18 +163,25 @@ class Topics:
         )
         await topic.save(using_db=client, force_create=stored is None)
         await TopicChannel.filter(topic_id=topic.id).using_db(client).delete()
-        for position, channel in enumerate(channels):
-            link = TopicChannel(topic_id=topic.id, channel_id=channel.id, position=position)
+        for position, (channel, step) in enumerate(zip(channels, spec.channels, strict=True)):
+            link = TopicChannel(
+                topic_id=topic.id,
+                channel_id=channel.id,
+                position=position,
+                condition=step.condition,
+            )
             await link.save(using_db=client, force_create=True)
-        return StoredTopic(topic, [channel.name for channel in channels])
+        return StoredTopic(topic, spec.channels)
 
 
-async def _channels_of(topic: Topic, client: BaseDBAsyncClient) -> list[str]:
-    """Read the names of a topic's channels, in order."""
+async def _channels_of(topic: Topic, client: BaseDBAsyncClient) -> list[TopicStep]:
+    """Read a topic's channels, in order."""
     links = await TopicChannel.filter(topic_id=topic.id).using_db(client).order_by("position")
     channels = await Channel.filter(id__in=[one.channel_id for one in links]).using_db(client)
     names = {one.id: one.name for one in channels}
-    return [names[one.channel_id] for one in links if one.channel_id in names]
+    return [
+        TopicStep(names[one.channel_id], one.condition) for one in links if one.channel_id in names
+    ]
 
 
 def _check_name(name: str) -> None:

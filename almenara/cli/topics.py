@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -48,6 +49,17 @@ Redact = Annotated[
 ]
 
 
+Conditions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--condition",
+        metavar="CHANNEL=JSON",
+        help="Which messages a channel takes, such as "
+        '`team-slack={"priority": {"at_most": 2}}`; repeatable.',
+    ),
+]
+
+
 def list_topics(as_json: AsJson = False) -> None:
     """List the topics, each with its channels."""
     answer = connect().get("/v1/topics")
@@ -76,6 +88,7 @@ def show_topic(name: Name, as_json: AsJson = False) -> None:
 def create_topic(
     name: Name,
     channel: ChannelNames = None,
+    condition: Conditions = None,
     strategy: Strategy = None,
     step_deadline: StepDeadline = None,
     enabled: Enabled = None,
@@ -85,10 +98,12 @@ def create_topic(
     """Create a topic.
 
     Example: `almenara topics create sales --channel team-slack --channel backoffice-mail`
+
+    Example: `almenara topics create ops --channel pager --condition 'pager={"priority": 1}'`
     """
     body = given(
         name=name,
-        channels=channel or [],
+        channels=_steps(channel or [], condition or []),
         strategy=strategy,
         step_deadline_seconds=step_deadline,
         enabled=enabled,
@@ -100,18 +115,20 @@ def create_topic(
 def update_topic(
     name: Name,
     channel: ChannelNames = None,
+    condition: Conditions = None,
     strategy: Strategy = None,
     step_deadline: StepDeadline = None,
     enabled: Enabled = None,
     redact: Redact = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change what is given of a topic; channels replace those it has.
+    """Change what is given of a topic; channels replace those it has, with their conditions.
 
     Example: `almenara topics update sales --channel team-slack --disabled`
     """
+    steps = _steps(channel or [], condition or [])
     body = given(
-        channels=channel or None,
+        channels=steps or None,
         strategy=strategy,
         step_deadline_seconds=step_deadline,
         enabled=enabled,
@@ -141,6 +158,7 @@ def _print_topic(topic: Mapping[str, Any]) -> None:
         [
             ("topic", topic["name"]),
             ("channels", _channel_names(topic)),
+            *_conditions(topic),
             ("strategy", _strategy(topic)),
             ("enabled", yes_or_no(topic["enabled"])),
             ("redact", yes_or_no(topic["redact"])),
@@ -156,5 +174,37 @@ def _strategy(topic: Mapping[str, Any]) -> str:
     return str(topic["strategy"])
 
 
+def _conditions(topic: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    from almenara.conditions import describe
+
+    for one in topic["channels"]:
+        if one.get("condition"):
+            yield f"condition.{one['channel']}", json.dumps(one["condition"], ensure_ascii=False)
+            yield "", describe(one["condition"])
+
+
 def _channel_names(topic: Mapping[str, Any]) -> str:
     return ", ".join(one["channel"] for one in topic["channels"])
+
+
+def _steps(channels: Sequence[str], conditions: Sequence[str]) -> list[str | dict[str, Any]]:
+    """Put channels and their conditions together, as the API takes them."""
+    wanted = dict(_read_condition(one) for one in conditions)
+    for name in wanted.keys() - set(channels):
+        message = f"{name!r} is none of the channels that --channel names."
+        raise typer.BadParameter(message, param_hint="--condition")
+    return [
+        {"channel": name, "condition": wanted[name]} if name in wanted else name
+        for name in channels
+    ]
+
+
+def _read_condition(text: str) -> tuple[str, Any]:
+    name, _, condition = text.partition("=")
+    try:
+        return name, json.loads(condition)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"Write CHANNEL=JSON; what follows the `=` is no JSON: {error}.",
+            param_hint="--condition",
+        ) from error

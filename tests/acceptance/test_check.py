@@ -15,7 +15,7 @@ import pytest
 import almenara.migrations
 from almenara.api.dependencies import Parts
 from almenara.app import opened, running
-from almenara.catalogue import ChannelSpec, TopicSpec
+from almenara.catalogue import ChannelSpec, TopicSpec, TopicStep
 from almenara.check import Finding, check_set_up
 from almenara.cli import run
 from almenara.settings import Settings
@@ -181,9 +181,9 @@ async def test_what_leads_nowhere_or_rests_is_a_warning(settings: Settings) -> N
     await set_up(
         settings,
         ChannelSpec(name="resting", plugin="Log", enabled=False),
-        TopicSpec(name="idle", channels=["resting"]),
-        TopicSpec(name="closed", channels=["log"], enabled=False),
-        TopicSpec(name="both", channels=["resting", "log"]),
+        TopicSpec(name="idle", channels=[TopicStep("resting")]),
+        TopicSpec(name="closed", channels=[TopicStep("log")], enabled=False),
+        TopicSpec(name="both", channels=[TopicStep("resting"), TopicStep("log")]),
     )
     findings = await found(settings)
     warnings = {name for name, one in findings.items() if one.level == "warning"}

@@ -20,7 +20,7 @@ import pytest
 
 from almenara.api.dependencies import Parts
 from almenara.app import Wiring, running
-from almenara.catalogue import ChannelSpec, TopicSpec
+from almenara.catalogue import ChannelSpec, TopicSpec, TopicStep
 from almenara.database import Database, Transaction, read_id
 from almenara.deliveries import FINAL, NewMessage
 from almenara.errors import AlmenaraError
@@ -141,7 +141,7 @@ async def test_whatever_call_fails_no_promise_is_broken(
     async with running(settings, make_queue=inline) as parts:
         for spec in (ChannelSpec("told", "Told", retry_schedule=[]), ChannelSpec("sink", "Sink")):
             await parts.channels.write(spec, create=True, replace=True)
-        topic = TopicSpec("oncall", ["told", "sink"], strategy="failover")
+        topic = TopicSpec("oncall", [TopicStep("told"), TopicStep("sink")], strategy="failover")
         await parts.topics.write(topic, create=True, replace=True)
         assert isinstance(parts.queue, InlineQueue)
         promised: set[UUID] = set()

@@ -15,7 +15,7 @@ from almenara.database import Database
 from almenara.errors import InvalidInputError
 from almenara.routing import Routing, Table, TopicRoute, find_route
 from tests.serving import make_settings
-from tests.stored import a_channel, add_channel, add_topic, in_transaction, opened_database
+from tests.stored import a_channel, a_plan, add_channel, add_topic, in_transaction, opened_database
 
 TABLE = Table(
     revision=3,
@@ -23,6 +23,13 @@ TABLE = Table(
         "sales": TopicRoute("sales", True, "all", ("team-slack", "resting", "backoffice")),
         "closed": TopicRoute("closed", False, "all", ("team-slack",)),
         "idle": TopicRoute("idle", True, "all", ("resting",)),
+        "choosy": TopicRoute(
+            "choosy",
+            True,
+            "all",
+            ("team-slack", "resting", "backoffice"),
+            conditions={"team-slack": {"priority": 1}, "resting": {"priority": 1}},
+        ),
     },
     channels={
         "team-slack": a_channel("team-slack"),
@@ -32,8 +39,10 @@ TABLE = Table(
 )
 
 
-def route(topic: str | None, channel: str | None = None) -> tuple[str | None, list[str]]:
-    found = find_route(TABLE, topic, channel)
+def route(
+    topic: str | None, channel: str | None = None, **fields: Any
+) -> tuple[str | None, list[str]]:
+    found = find_route(TABLE, topic, channel, a_plan(**fields).message)
     return found.topic, [one.name for one in found.channels]
 
 
@@ -47,6 +56,19 @@ def test_a_topic_is_found_whatever_the_case_with_its_enabled_channels_in_order(
 @pytest.mark.parametrize("topic", ["closed", "idle"])
 def test_a_disabled_topic_or_one_of_disabled_channels_leads_nowhere(topic: str) -> None:
     assert route(topic) == (topic, [])
+
+
+@pytest.mark.parametrize(
+    ("priority", "names"), [(1, ["team-slack", "backoffice"]), (2, ["backoffice"])]
+)
+def test_a_channel_whose_condition_does_not_fit_is_left_out(
+    priority: int, names: list[str]
+) -> None:
+    assert route("choosy", priority=priority) == ("choosy", names)
+
+
+def test_a_condition_keeps_nothing_from_a_channel_that_is_addressed_directly() -> None:
+    assert route("choosy", "team-slack", priority=5) == ("choosy", ["team-slack"])
 
 
 @pytest.mark.parametrize("written", ["team-slack", " Team-Slack "])
@@ -82,7 +104,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(
     topic: str | None, channel: str | None, code: str, message: str
 ) -> None:
     with pytest.raises(InvalidInputError) as refused:
-        find_route(TABLE, topic, channel)
+        find_route(TABLE, topic, channel, a_plan().message)
     assert (refused.value.exact_code, refused.value.message) == (code, message)
     [wrong] = refused.value.errors
     assert (wrong.field, wrong.code) == (code.removesuffix("_not_found"), code)

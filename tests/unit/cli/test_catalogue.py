@@ -98,6 +98,34 @@ def test_a_change_of_nothing_is_refused(cli: Cli, server: ScriptedServer, group:
     assert server.asked == []
 
 
+def test_a_channel_of_a_topic_is_given_a_condition(cli: Cli, server: ScriptedServer) -> None:
+    steps = [{"channel": "a", "condition": {"priority": 1}}, {"channel": "b"}]
+    server.answer("POST", "/v1/topics", a_topic(channels=steps), status=201)
+    server.answer("PATCH", "/v1/topics/sales", a_topic(channels=steps))
+    server.answer("GET", "/v1/topics/sales", a_topic(channels=steps))
+    options = ("--channel", "a", "--channel", "b", "--condition", 'a={"priority": 1}')
+    cli("topics", "create", "sales", *options)
+    cli("topics", "update", "sales", *options)
+    sent = [{"channel": "a", "condition": {"priority": 1}}, "b"]
+    assert [one.body["channels"] for one in server.asked] == [sent, sent]
+    out = cli("topics", "show", "sales").out
+    assert '{"priority": 1}' in out
+    assert "Takes messages whose priority is 1." in out
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [("a", "no JSON"), ("a={", "no JSON"), ('b={"priority": 1}', "none of the channels")],
+)
+def test_a_condition_that_cannot_be_read_is_refused(
+    cli: Cli, server: ScriptedServer, condition: str, said: str
+) -> None:
+    ended = cli("topics", "create", "sales", "--channel", "a", "--condition", condition)
+    assert ended.code == 2
+    assert said in ended.complaint
+    assert server.asked == []
+
+
 def test_a_topic_is_deleted(cli: Cli, server: ScriptedServer) -> None:
     server.answer("DELETE", "/v1/topics/sales", None, status=204)
     ended = cli("topics", "delete", "sales")
