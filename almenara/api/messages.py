@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
@@ -26,6 +27,7 @@ from almenara.deliveries import MessageStatus
 from almenara.log import Filters, Story
 from almenara.models import Message
 from almenara.plugin import Format
+from almenara.timeline import Kind, tell
 
 router = APIRouter(
     prefix="/v1", tags=["messages"], route_class=StrictRoute, responses=problems(422, 503)
@@ -55,10 +57,24 @@ class MessageOut(BaseModel):
     created_at: datetime
 
 
+class TimelineEntry(BaseModel):
+    """One thing that happened to a message."""
+
+    at: datetime
+    event: Kind
+    delivery_id: UUID | None
+    channel: str | None
+    attempt_number: int | None
+    #: In a sentence, for people.
+    text: str
+
+
 class MessageStory(MessageOut):
     """A message with all that happened to it."""
 
     deliveries: list[DeliveryOut]
+    #: The same in the order of time, the oldest first.
+    timeline: list[TimelineEntry]
 
 
 class MessagePage(BaseModel):
@@ -100,7 +116,7 @@ async def list_messages(
 
 @router.get("/messages/{id}", responses=problems(404))
 async def show_message(message_id: MessageId, parts: PartsNeeded) -> MessageStory:
-    """Show one message with its deliveries and their attempts."""
+    """Show one message with its deliveries, their attempts, and its time line."""
     return story_out(await parts.log.story(message_id))
 
 
@@ -128,7 +144,12 @@ def story_out(story: Story) -> MessageStory:
     deliveries: Sequence[DeliveryOut] = [
         delivery_out(one, story.attempts.get(one.id, ())) for one in story.deliveries
     ]
-    return MessageStory(**_fields(story.message), deliveries=list(deliveries))
+    entries = tell(story.message, story.deliveries, story.attempts)
+    return MessageStory(
+        **_fields(story.message),
+        deliveries=list(deliveries),
+        timeline=[TimelineEntry(**dataclasses.asdict(one)) for one in entries],
+    )
 
 
 def _fields(message: Message) -> dict[str, Any]:

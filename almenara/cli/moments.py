@@ -59,13 +59,6 @@ def show_exact(text: str, *, since: str) -> str:
     return f"{date}{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
 
 
-def show_duration(milliseconds: float) -> str:
-    """Return how long something took."""
-    if milliseconds < 1000:  # noqa: PLR2004 - a second
-        return f"{milliseconds:.0f} ms"
-    return f"{milliseconds / 1000:.1f} s"
-
-
 def _counted(text: str, now: datetime, towards: str) -> datetime | None:
     if not _DURATION.fullmatch(text):
         return None

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from almenara.cli.moments import show_duration, show_exact, show_moment, show_short
+from almenara.cli.moments import show_exact, show_moment, show_short
 from almenara.cli.output import Column, print_fields, print_line, print_table
 
 #: Delivery statuses after which nothing happens by itself.
@@ -26,7 +26,6 @@ _TIME_LINE = (
     Column("time", whole=True),
     Column("channel"),
     Column("what", whole=True, status=True),
-    Column("took", whole=True),
     Column("details"),
 )
 
@@ -54,9 +53,8 @@ def print_story(story: Mapping[str, Any]) -> None:
     print_line(_text(story))
     print_line("")
     _print_table(story["deliveries"])
-    if any(one["attempts"] for one in story["deliveries"]):
-        print_line("")
-        _print_time_line(story)
+    print_line("")
+    _print_time_line(story)
 
 
 def _text(story: Mapping[str, Any]) -> str:
@@ -123,29 +121,18 @@ def _remarks(delivery: Mapping[str, Any], now: datetime) -> Iterator[str]:
 def _print_time_line(story: Mapping[str, Any]) -> None:
     """Write what happened, in its order over all channels."""
     begin = story["created_at"]
-    happened = [(begin, "", "accepted", "", "")]
-    happened += [
-        (
-            attempt["started_at"],
-            delivery["channel"],
-            attempt["outcome"],
-            show_duration(attempt["duration_ms"]),
-            "; ".join(_details(attempt)),
-        )
-        for delivery in story["deliveries"]
-        for attempt in delivery["attempts"]
-    ]
-    happened.sort(key=lambda one: datetime.fromisoformat(one[0]))
-    print_table(_TIME_LINE, [(show_exact(at, since=begin), *what) for at, *what in happened])
-
-
-def _details(attempt: Mapping[str, Any]) -> Iterator[str]:
-    yield f"attempt {attempt['number']}"
-    for said in (attempt["error"], attempt["detail"], _reference(attempt)):
-        if said:
-            yield said
-    if attempt["late"]:
-        yield "late: the delivery had moved on"
+    print_table(
+        _TIME_LINE,
+        [
+            (
+                show_exact(one["at"], since=begin),
+                one["channel"] or "",
+                one["event"].replace("_", " "),
+                one["text"],
+            )
+            for one in story["timeline"]
+        ],
+    )
 
 
 def _reference(attempt: Mapping[str, Any]) -> str:

@@ -86,8 +86,9 @@ async def test_every_field_is_stored_and_given_back_as_it_was_received(client: C
     assert story["send_at"] is None
     assert story["created_at"] == accepted["created_at"]
     [listed] = (await client.get("/v1/messages")).body["data"]
-    deliveries = story.pop("deliveries")
+    deliveries, timeline = story.pop("deliveries"), story.pop("timeline")
     assert listed == story
+    assert (timeline[0]["event"], timeline[-1]["event"]) == ("accepted", "finished")
     assert [one["id"] for one in deliveries] == [one["id"] for one in accepted["deliveries"]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 MESSAGE_ID = "019aa2f0-7c1e-7d3a-b2f4-5a1c7e0d9b11"
@@ -63,8 +64,69 @@ def a_delivery(*attempts: dict[str, Any], **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def a_story(*deliveries: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    return a_message(**changes) | {"deliveries": list(deliveries)}
+def an_entry(**changes: Any) -> dict[str, Any]:
+    return {
+        "at": BEGIN,
+        "event": "accepted",
+        "delivery_id": None,
+        "channel": None,
+        "attempt_number": None,
+        "text": "Accepted on the topic sales, for team-slack.",
+    } | changes
+
+
+def a_story(
+    *deliveries: dict[str, Any], timeline: Sequence[dict[str, Any]] = (), **changes: Any
+) -> dict[str, Any]:
+    entries = [an_entry(), *timeline]
+    return a_message(**changes) | {"deliveries": list(deliveries), "timeline": entries}
+
+
+def an_explanation(*channels: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {
+        "topic": "sales",
+        "strategy": "all",
+        "enabled": True,
+        "status": "queued",
+        "due_at": BEGIN,
+        "send_at": None,
+        "expires_at": None,
+        "revision": 7,
+        "channels": list(channels),
+    } | changes
+
+
+def an_explained_channel(**changes: Any) -> dict[str, Any]:
+    return {
+        "channel": "team-slack",
+        "enabled": True,
+        "paused": False,
+        "condition": None,
+        "condition_text": None,
+        "matched": None,
+        "would_send": True,
+        "why_not": None,
+        "waits_for": None,
+        "due_at": BEGIN,
+        "plugin": {
+            "name": "Slack",
+            "qualified_name": "slack.Slack",
+            "source": "shipped",
+            "revision": "0a1b2c3d",
+            "broken": False,
+            "error": None,
+        },
+        "revision": 3,
+        "policy": {
+            "timeout_seconds": 15.0,
+            "retry_schedule": ["10s", "1m"],
+            "concurrency": 16,
+            "on_unknown": "retry",
+            "rate": None,
+            "burst": None,
+        },
+        "content": {"rendered": True, "parts": {"text": "I need help"}, "error": None},
+    } | changes
 
 
 def accepted(**changes: Any) -> dict[str, Any]:
