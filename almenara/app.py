@@ -13,7 +13,16 @@ from fastapi import FastAPI
 from almenara import __version__
 from almenara.accept import Acceptor
 from almenara.announce import Announcer
-from almenara.api import accepting, channels, deliveries, health, messages, replays, topics
+from almenara.api import (
+    accepting,
+    channels,
+    deliveries,
+    explaining,
+    health,
+    messages,
+    replays,
+    topics,
+)
 from almenara.api import plugins as plugin_routes
 from almenara.api.body_limit import BodyLimit
 from almenara.api.dependencies import Parts
@@ -29,9 +38,10 @@ from almenara.catalogue import (
 )
 from almenara.database import Database, Transaction, open_database
 from almenara.database.lock import FileLock
-from almenara.dispatch import Dispatcher, Instances
+from almenara.dispatch import Dispatcher, Instances, Previewer
 from almenara.egress import Egress, configure
 from almenara.errors import ConfigurationError
+from almenara.explain import Explainer
 from almenara.ledger import Ledger
 from almenara.loader import Plugins, news_of
 from almenara.log import Log
@@ -92,6 +102,7 @@ def build(settings: Settings) -> FastAPI:
     add_error_handlers(app)
     for module in (
         accepting,
+        explaining,
         messages,
         deliveries,
         replays,
@@ -166,7 +177,7 @@ async def running(
         queue = make_queue(wiring)
         await queue.start()
         stack.push_async_callback(queue.drain, settings.drain_seconds)
-        parts = _parts(wiring, queue, plugins, vault)
+        parts = _parts(wiring, queue, plugins, vault, instances)
         parts.replays.start()
         stack.push_async_callback(parts.replays.close)
         if table.revision == UNTOUCHED:
@@ -180,13 +191,18 @@ async def running(
         yield parts
 
 
-def _parts(wiring: Wiring, queue: Queue, plugins: Plugins, vault: Vault) -> Parts:
+def _parts(
+    wiring: Wiring, queue: Queue, plugins: Plugins, vault: Vault, instances: Instances
+) -> Parts:
     """Let the parts of the API learn of each other."""
     database, ledger, routing = wiring.database, wiring.ledger, wiring.routing
     clock = wiring.clock
     changes = Changes(ledger=ledger, routing=routing)
     return Parts(
         acceptor=Acceptor(ledger=ledger, routing=routing, queue=queue, clock=clock),
+        explainer=Explainer(
+            routing=routing, plugins=plugins, previewer=Previewer(instances), clock=clock
+        ),
         operator=Operator(
             database=database, ledger=ledger, routing=routing, queue=queue, clock=clock
         ),

@@ -88,6 +88,10 @@ class Plugin(Protocol):
     :class:`~almenara.TemporaryError`: tried again, not before its ``retry_after``. Raise anything
     else: tried again by the channel's schedule. Work added to ``background_tasks`` is part of the
     attempt.
+
+    A plugin may have more methods, which are not asked for here, so that the one is enough:
+    ``preview(message)``, sync or ``async``, returns what would be sent, a text or JSON values by
+    name, and sends nothing; ``close()`` is called when an instance is not needed any more.
     """
 
     def send_message(

@@ -36,6 +36,14 @@ def parse_duration(text: str) -> timedelta:
     return duration
 
 
+def write_duration(duration: timedelta) -> str:
+    """Write a duration as :func:`parse_duration` reads it, in whole hours, minutes or seconds."""
+    seconds = round(duration.total_seconds())
+    fits = (one for one in "hm" if seconds >= _UNITS[one] and seconds % _UNITS[one] == 0)
+    unit = next(fits, "s")
+    return f"{seconds // _UNITS[unit]}{unit}"
+
+
 def next_wait(
     schedule: Sequence[timedelta],
     step: int,

@@ -21,6 +21,7 @@ from almenara.accept import Acceptor
 from almenara.catalogue import Channels, Pausing, Topics
 from almenara.database import Database
 from almenara.errors import FieldError, InvalidInputError, NotFoundError
+from almenara.explain import Explainer
 from almenara.ledger import Ledger
 from almenara.loader import Plugins
 from almenara.log import Log
@@ -34,6 +35,7 @@ class Parts:
     """The parts of one running application; ``app.py`` wires them."""
 
     acceptor: Acceptor
+    explainer: Explainer
     operator: Operator
     replays: Replays
     log: Log

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from almenara import __version__
-from almenara.cli import log, messages, server
+from almenara.cli import explain, log, messages, server
 from almenara.cli.channels import channels
 from almenara.cli.exits import exit_code
 from almenara.cli.groups import CONTEXT
@@ -67,6 +67,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     (_SERVER, server.migrate),
     (_SERVER, server.check),
     (_MESSAGES, messages.send),
+    (_MESSAGES, explain.explain),
     (_MESSAGES, log.log),
     (_MESSAGES, messages.show),
     (_MESSAGES, messages.resend),

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from almenara.cli.client import Answer, Server, connect, path_to
 from almenara.cli.exits import ExitCode
-from almenara.cli.moments import read_moment
+from almenara.cli.message_options import (
+    Channel,
+    CollapseKey,
+    Data,
+    ExpiresAt,
+    Priority,
+    Reference,
+    SendAt,
+    Tags,
+    Text,
+    TextFormat,
+    Title,
+    To,
+    Topic,
+    written_message,
+)
 from almenara.cli.output import print_json, print_line, print_note
 from almenara.cli.story import is_sent, is_settled, print_deliveries, print_story
 
@@ -27,51 +39,19 @@ OfDelivery = Annotated[bool, typer.Option("--delivery", help="ID is that of one 
 
 
 def send(
-    topic: Annotated[
-        str,
-        typer.Argument(metavar="TOPIC", help="The topic; with `--channel` it may be left out."),
-    ],
-    text: Annotated[
-        str | None,
-        typer.Argument(metavar="TEXT", help="The text; `-` reads it from standard input."),
-    ] = None,
-    title: Annotated[str | None, typer.Option(help="A short heading.")] = None,
-    channel: Annotated[
-        str | None,
-        typer.Option(metavar="CHANNEL", help="Address one channel instead of the topic's."),
-    ] = None,
-    text_format: Annotated[
-        Literal["text", "markdown", "html"] | None,
-        typer.Option("--format", help="How the text is written."),
-    ] = None,
-    priority: Annotated[
-        int | None, typer.Option(min=1, max=5, help="1 is the most urgent, 5 the least.")
-    ] = None,
-    tag: Annotated[
-        list[str] | None, typer.Option(metavar="TAG", help="A word for plugins; repeatable.")
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(metavar="JSON", help="Structured content: a JSON object.")
-    ] = None,
-    to: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ADDRESS", help="A recipient, for channels that allow it; repeatable."
-        ),
-    ] = None,
-    reference: Annotated[str | None, typer.Option(help="Your own reference.")] = None,
-    send_at: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Not before then: `30m` or an ISO time.")
-    ] = None,
-    expires_at: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Never after then: `2h` or an ISO time.")
-    ] = None,
-    collapse_key: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KEY", help="A newer message with this key cancels this one while it waits."
-        ),
-    ] = None,
+    topic: Topic,
+    text: Text = None,
+    title: Title = None,
+    channel: Channel = None,
+    text_format: TextFormat = None,
+    priority: Priority = None,
+    tag: Tags = None,
+    data: Data = None,
+    to: To = None,
+    reference: Reference = None,
+    send_at: SendAt = None,
+    expires_at: ExpiresAt = None,
+    collapse_key: CollapseKey = None,
     key: Annotated[
         str | None,
         typer.Option(metavar="KEY", help="An idempotency key: sent twice, it is stored once."),
@@ -90,34 +70,24 @@ def send(
 
     Example: `df -h | almenara send ops - --title "Disk space"`
     """
-    if text is None:
-        if channel is None:
-            raise typer.BadParameter("Missing argument 'TEXT'.")
-        addressed, text = None, topic
-    else:
-        addressed = topic
-    now = datetime.now(UTC)
-    body = {
-        "topic": addressed,
-        "channel": channel,
-        "description": _read_stdin() if text == "-" else text,
-        "title": title,
-        "format": text_format,
-        "priority": priority,
-        "tags": tag,
-        "data": _read_object(data),
-        "to": to,
-        "reference": reference,
-        "send_at": read_moment(send_at, "--send-at", now=now, towards="future"),
-        "expires_at": read_moment(expires_at, "--expires-at", now=now, towards="future"),
-        "collapse_key": collapse_key,
-    }
-    server = connect()
-    accepted = server.post(
-        "/v1/messages",
-        {name: value for name, value in body.items() if value not in (None, [])},
-        headers={} if key is None else {"Idempotency-Key": key},
+    body = written_message(
+        topic,
+        text,
+        channel=channel,
+        data=data,
+        send_at=send_at,
+        expires_at=expires_at,
+        title=title,
+        format=text_format,
+        priority=priority,
+        tags=tag,
+        to=to,
+        reference=reference,
+        collapse_key=collapse_key,
     )
+    server = connect()
+    headers = {} if key is None else {"Idempotency-Key": key}
+    accepted = server.post("/v1/messages", body, headers=headers)
     if wait:
         _show_outcome(_settled(server, accepted.body["id"]), as_json=as_json)
     elif as_json:
@@ -216,26 +186,4 @@ def _print_accepted(accepted: Mapping[str, Any]) -> None:
         print_line(f"Accepted {accepted['id']}{again}; {accepted['status']} for {channels}.")
     else:
         print_line(f"Stored {accepted['id']}{again}.")
-        print_note("Nobody gets it: its topic has no enabled channel.")
-
-
-def _read_stdin() -> str:
-    """Read the text from standard input, without the line end that ``echo`` adds."""
-    try:
-        return sys.stdin.buffer.read().decode("utf-8").removesuffix("\n")
-    except UnicodeDecodeError as error:
-        raise typer.BadParameter(
-            f"What stands on standard input is not UTF-8 at byte {error.start}.", param_hint="TEXT"
-        ) from error
-
-
-def _read_object(text: str | None) -> dict[str, Any] | None:
-    if text is None:
-        return None
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"It is not JSON: {error}.", param_hint="--data") from error
-    if not isinstance(value, dict):
-        raise typer.BadParameter("Write a JSON object: {...}.", param_hint="--data")
-    return value
+        print_note("Nobody gets it: its topic has no enabled channel that takes it.")

@@ -115,7 +115,7 @@ async def test_the_quick_start_shows_what_failed_and_mends_it(tmp_path: Path) ->
         written = [await reader.type(one) for one in commands]
         await reader.settled()
         [newest] = reader.api("GET", "/v1/messages?limit=1")["data"]
-    assert "permanent_error" in written[3]
+    assert "refused for good" in written[3]
     assert "127.0.0.1 is not a public address" in written[3]
     assert newest["status"] == "sent"
 
@@ -138,6 +138,19 @@ async def test_the_page_on_slack_and_mail_reaches_both(tmp_path: Path) -> None:
     assert posts.count("I need help with my plan") == 2
     assert "Price list" in mails
     assert statuses == {"sent"}
+
+
+async def test_the_page_on_conditions_shows_what_would_and_what_did_happen(tmp_path: Path) -> None:
+    commands = blocks(read("docs/howto/choose-who-gets-what.md"), "sh")
+    with ServerProcess(tmp_path) as server:
+        reader = Reader(server, tmp_path)
+        written = [await reader.type(one) for one in commands[:-1]]
+        sent, shown = commands[-1].text.rstrip().split("\n")
+        await reader.type(Block("sh", sent))
+        did = await reader.type(Block("sh", shown))
+    assert 'data.customer.country is "ES" or "PT"' in written[0]
+    assert "text: orders: Order 4711 is paid" in written[-1]
+    assert "Finished: sent by pager and log." in did
 
 
 def _send_to(reader: Reader, http: HttpReceiver, smtp: SmtpReceiver) -> None:

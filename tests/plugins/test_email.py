@@ -182,13 +182,20 @@ async def test_verify_logs_in_and_sends_nothing() -> None:
                 await mail.verify()
 
 
-async def test_the_preview_is_the_mail_that_would_be_sent(receiver: SmtpReceiver) -> None:
-    async with email_channel(receiver, subject_prefix="[shop] ") as mail:
-        preview = await mail.preview(a_message(title="Question"))
+async def test_the_preview_is_what_a_reader_of_the_mail_would_see(receiver: SmtpReceiver) -> None:
+    named = {"subject_prefix": "[shop] ", "from_name": "The shop", "to": "ana@example.org,a@b.org"}
+    async with email_channel(receiver, **named) as mail:
+        preview = mail.preview(a_message(title="Question"))
+        html = mail.preview(a_message(description="<p>Hi &amp; bye</p>", format="html"))
         with pytest.raises(PermanentError):
-            await mail.preview(a_message(to=["eve@example.org"]))
-    assert "Subject: [shop] Question\r\n" in preview
-    assert preview.endswith("\r\n\r\nWhat does it cost?\r\n")
+            mail.preview(a_message(to=["eve@example.org"]))
+    assert preview == {
+        "from": "The shop <shop@example.org>",
+        "to": "ana@example.org, a@b.org",
+        "subject": "[shop] Question",
+        "text": "What does it cost?",
+    }
+    assert (html["text"].strip(), html["html"]) == ("Hi & bye", "<p>Hi &amp; bye</p>")
     assert receiver.session_count == 0
 
 

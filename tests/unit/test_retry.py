@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from almenara.errors import InvalidInputError
-from almenara.retry import DEFAULT_SCHEDULE, JITTER, LONGEST_WAIT, next_wait, parse_duration
+from almenara.retry import (
+    DEFAULT_SCHEDULE,
+    JITTER,
+    LONGEST_WAIT,
+    next_wait,
+    parse_duration,
+    write_duration,
+)
 
 SCHEDULE = (timedelta(seconds=10), timedelta(minutes=1))
 
@@ -98,3 +105,10 @@ def test_a_services_wish_gives_no_further_attempt() -> None:
 
 def test_jitter_too_keeps_to_the_longest_wait() -> None:
     assert next_wait((LONGEST_WAIT,), 0, spread=1) == LONGEST_WAIT
+
+
+@pytest.mark.parametrize(
+    "text", ["0s", "10s", "90s", "1m", "61m", "2h", "24h", "168h", *DEFAULT_SCHEDULE]
+)
+def test_a_duration_is_written_as_it_is_read(text: str) -> None:
+    assert write_duration(parse_duration(text)) == text

@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Self
+from typing import Annotated, Self, TypedDict
 
 from aiosmtplib.response import SMTPResponse
 from email_validator import EmailNotValidError, validate_email
@@ -24,7 +24,7 @@ from almenara import (
 
 from .connections import USUAL_PORTS, Connections, Server, Tls
 from .failures import describe_refused, explained
-from .rendering import Mail, Sender, render
+from .rendering import Mail, Sender, readable, render
 
 #: A host name, an IPv4 or an IPv6 address, by its letters.
 _HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}")
@@ -56,6 +56,14 @@ def _host(value: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(_address)]
+
+
+class _Addressed(TypedDict):
+    """What of a mail comes from the channel."""
+
+    sender: Sender
+    recipients: list[str]
+    subject_prefix: str
 
 
 class Email:
@@ -148,9 +156,13 @@ class Email:
         with explained(self._server.place, self._hidden):
             await self._here().check()
 
-    async def preview(self, message: Message) -> str:
-        """Return the mail that would be sent, headers and all."""
-        return (await self._render(message)).content.decode("ascii")
+    def preview(self, message: Message) -> dict[str, str]:
+        """Return what a reader of the mail would see; nothing is sent.
+
+        Raises:
+            PermanentError: the message names recipients.
+        """
+        return readable(message, **self._addressed(message))
 
     async def close(self) -> None:
         """Close the connections that the running event loop holds; a later send opens new ones."""
@@ -169,20 +181,23 @@ class Email:
         return self._connections[loop]
 
     async def _render(self, message: Message) -> Mail:
+        addressed = self._addressed(message)
+        # Reading 256 KiB of HTML takes a while.
+        return await asyncio.to_thread(render, message, **addressed, now=datetime.now(UTC))
+
+    def _addressed(self, message: Message) -> _Addressed:
+        """Say from whom and to whom a message goes."""
         if message.to:
             raise PermanentError(
                 "This channel sends to the addresses in its own settings (`to`), not to those of a "
                 "message: leave `to` out of the message."
             )
         settings = self._settings
-        return await asyncio.to_thread(  # reading 256 KiB of HTML takes a while
-            render,
-            message,
-            sender=Sender(settings.from_, settings.from_name, settings.reply_to),
-            recipients=list(dict.fromkeys(settings.to)),
-            subject_prefix=settings.subject_prefix,
-            now=datetime.now(UTC),
-        )
+        return {
+            "sender": Sender(settings.from_, settings.from_name, settings.reply_to),
+            "recipients": list(dict.fromkeys(settings.to)),
+            "subject_prefix": settings.subject_prefix,
+        }
 
     def _detail(self, refused: Mapping[str, SMTPResponse]) -> str | None:
         if not refused:

@@ -83,6 +83,22 @@ def render(
     return Mail(sender.address, tuple(recipients), message_id, content)
 
 
+def readable(
+    message: Message, *, sender: Sender, recipients: Sequence[str], subject_prefix: str = ""
+) -> dict[str, str]:
+    """Return what a reader of the mail would see, by name."""
+    html = message.format == "html"
+    parts = {
+        "from": f"{clean(sender.name)} <{sender.address}>" if sender.name else sender.address,
+        "to": ", ".join(recipients),
+        "reply_to": sender.reply_to or "",
+        "subject": _subject(message, subject_prefix),
+        "text": html_to_text(message.description) if html else message.description,
+        "html": message.description if html else "",
+    }
+    return {name: text for name, text in parts.items() if text}
+
+
 def clean(text: str) -> str:
     """Return a text that is safe in a header: controls and line ends become spaces."""
     return _CONTROLS.sub(" ", text).encode("utf-8", "replace").decode("utf-8").strip()

@@ -25,12 +25,10 @@ class Log:
 
     async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> None:
         """Write one line; nothing in a message can begin a second one or hide a part of it."""
-        title = _one_line(message.title, _TITLE_LENGTH) if message.title else None
-        description = _one_line(message.description, _DESCRIPTION_LENGTH)
+        title, description = _texts(message)
         logging.getLogger(LOGGER).info(
-            "%s: %s",
-            message.topic or message.channel,
-            f"{title}: {description}" if title else description,
+            "%s",
+            _line(message, title, description),
             extra={
                 "message_id": str(message.id),
                 "topic": message.topic,
@@ -39,6 +37,20 @@ class Log:
                 "description": description,
             },
         )
+
+    def preview(self, message: Message) -> str:
+        """Return the line that would be written."""
+        return _line(message, *_texts(message))
+
+
+def _texts(message: Message) -> tuple[str | None, str]:
+    title = _one_line(message.title, _TITLE_LENGTH) if message.title else None
+    return title, _one_line(message.description, _DESCRIPTION_LENGTH)
+
+
+def _line(message: Message, title: str | None, description: str) -> str:
+    text = f"{title}: {description}" if title else description
+    return f"{message.topic or message.channel}: {text}"
 
 
 def _one_line(text: str, length: int) -> str:

@@ -103,6 +103,11 @@ class Slack:
             raise ChannelError(_TWO_WAYS)
         return await _post_as_bot(settings.api_url, settings.bot_token, settings.channel, text)
 
+    def preview(self, message: Message) -> dict[str, str]:
+        """Return the text that would be posted, as Slack is given it, and where."""
+        channel = self._settings.channel
+        return {"text": render(message)} | ({"channel": channel} if channel else {})
+
 
 async def _post_to_webhook(url: SecretStr, text: str) -> None:
     read_webhook_answer(await request("POST", url, json={"text": text}))

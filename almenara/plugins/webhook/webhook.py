@@ -90,7 +90,7 @@ class Webhook:
     async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
         """Post the message; return the id that the receiver answers with, if it does."""
         del background_tasks  # the post is made here, nothing is left to do after it
-        body = message.model_dump_json().encode()
+        body = _body(message)
         settings = self._settings
         made: dict[str, str | SecretStr] = {
             "content-type": "application/json",
@@ -111,6 +111,14 @@ class Webhook:
             )
         raise_for_status(response, service="The webhook's receiver")
         return response.headers.get("webhook-id", "")[:_LONGEST_REFERENCE] or None
+
+    def preview(self, message: Message) -> dict[str, str]:
+        """Return the body that would be posted; its ids are only examples."""
+        return {"body": _body(message).decode()}
+
+
+def _body(message: Message) -> bytes:
+    return message.model_dump_json().encode()
 
 
 def _key(secret: SecretStr) -> bytes:
