@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -124,6 +125,26 @@ async def test_no_connection_is_held_while_a_plugin_works(
         assert story["status"] == "sending"
         author.allow("the word")
         assert (await client.final(accepted.body["id"]))["status"] == "sent"
+
+
+async def test_no_connection_is_held_while_a_plugin_is_asked_what_it_would_send(
+    settings: Settings,
+) -> None:
+    author = Author(settings.plugins_dir)
+    async with served(settings) as client:
+        await client.post("/v1/channels", {"name": "told", "plugin": "Told"})
+        body = {"channel": "told", "description": "wait for the word"}
+        asking = asyncio.create_task(client.post("/v1/messages/explain", body))
+        await until(_arrived(author))
+        if settings.database_url is None:
+            with locked(settings):
+                pass
+        else:
+            url = settings.database_url.get_secret_value()
+            assert await until(_idle(url)), "a transaction is open while the plugin works"
+        author.allow("the word")
+        assert (await asking).status == 200
+        assert author.kinds() == ["preview"]
 
 
 def _idle(url: str) -> Callable[[], Any]:
