@@ -163,11 +163,14 @@ class Routing:
         """Read the configuration anew if its revision moved, and return the table."""
         [row] = await self._database.fetch("SELECT revision FROM configuration WHERE id = 1")
         if row["revision"] != self.table.revision:
-            table = await _read(self._database.reader, row["revision"])
+            table = await self._read(row["revision"])
             # Another refresh may have been faster, and have read a newer state.
             if table.revision > self.table.revision:
                 self.table = table
         return self.table
+
+    async def _read(self, revision: int) -> Table:
+        return await _read(self._database.reader, revision)
 
     async def read_in(self, transaction: Transaction) -> Table:
         """Return the table as it stands in a transaction, which no change overtakes."""
