@@ -18,6 +18,7 @@ REQUESTS: list[tuple[str, str, dict[str, str], Any]] = [
     ("post", "/v1/messages", {}, {"topic": "hello", "description": "x"}),
     ("post", "/v1/messages", {}, {"topic": "nowhere", "description": "x"}),
     ("get", "/v1/messages", {}, None),
+    ("post", "/v1/messages/explain", {}, {"topic": "hello", "description": "x"}),
     ("post", "/v1/messages/batch", {}, {"messages": [{}]}),
     ("post", "/v1/topics/{name}/messages", {"name": "hello"}, {"description": "x"}),
     ("get", "/v1/messages/{id}", {"id": "x"}, None),
