@@ -32,9 +32,14 @@ class Rate:
     unit: str
 
     @property
+    def span(self) -> timedelta:
+        """The time in which so many may begin."""
+        return _UNITS[self.unit]
+
+    @property
     def interval(self) -> timedelta:
         """The time from one to the next, rounded up, so that the rate is never exceeded."""
-        span = _UNITS[self.unit] // timedelta(microseconds=1)
+        span = self.span // timedelta(microseconds=1)
         return timedelta(microseconds=-(-span // self.count))
 
     def __str__(self) -> str:

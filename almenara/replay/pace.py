@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import timedelta
 
 from almenara.errors import FieldError, InvalidInputError
+from almenara.rates import parse_rate
 
 #: One step makes so many deliveries at the most: it is one transaction, and accepting waits for it.
 LARGEST_STEP = 200
-
-_SPANS = {"s": 1, "m": 60, "h": 3600}
-_RATE = re.compile(r"([1-9]\d{0,5})\s*/\s*([smh])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +31,12 @@ def read_rate(text: str | None) -> Pace:
     """
     if text is None:
         return Pace(LARGEST_STEP, timedelta())
-    match = _RATE.fullmatch(text.strip().lower())
-    if match is None:
-        message = "Write a rate such as 10/s, 30/m or 500/h."
-        raise InvalidInputError(
-            message, errors=[FieldError(field="rate", code="rate_invalid", message=message)]
-        )
-    count, seconds = int(match[1]), _SPANS[match[2]]
+    try:
+        rate = parse_rate(text)
+    except InvalidInputError as error:
+        wrong = FieldError(field="rate", code="rate_invalid", message=error.message)
+        raise InvalidInputError(error.message, errors=[wrong]) from error
+    count, seconds = rate.count, rate.span // timedelta(seconds=1)
     fewest_steps = max(-(-count // LARGEST_STEP), min(count, seconds))
     step_count = count // fewest_steps
-    return Pace(step_count, timedelta(seconds=seconds) / (count // step_count))
+    return Pace(step_count, rate.span / (count // step_count))

@@ -45,6 +45,8 @@ REQUESTS: list[tuple[str, str, dict[str, str], Any]] = [
     ("get", "/v1/channels/{name}", {"name": "log"}, None),
     ("put", "/v1/channels/{name}", {"name": "new"}, {"plugin": "Log"}),
     ("patch", "/v1/channels/{name}", {"name": "nowhere"}, {}),
+    ("post", "/v1/channels/{name}/pause", {"name": "log"}, None),
+    ("post", "/v1/channels/{name}/resume", {"name": "log"}, None),
     ("post", "/v1/channels/{name}/test", {"name": "nowhere"}, None),
     ("delete", "/v1/channels/{name}", {"name": "log"}, None),
     ("get", "/v1/plugins", {}, None),

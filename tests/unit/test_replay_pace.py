@@ -34,7 +34,7 @@ def test_a_rate_becomes_small_steps(text: str, step_count: int, pause_seconds: f
 
 def test_steps_make_no_more_than_the_rate_and_not_much_less() -> None:
     for unit, seconds in _SPANS.items():
-        for count in (*range(1, 1300), 999_999):
+        for count in (*range(1, 1300), 10_000):
             pace = read_rate(f"{count}/{unit}")
             made = pace.step_count * round(timedelta(seconds=seconds) / pace.pause)
             assert count / 2 < made <= count
