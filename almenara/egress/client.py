@@ -25,6 +25,7 @@ from pydantic import SecretStr
 from almenara import __version__
 from almenara.egress.addresses import AddressRefusedError, Network, check_address
 from almenara.egress.failures import describe
+from almenara.egress.protocol import bound
 from almenara.egress.response import HttpResponse
 from almenara.egress.target import Target, read_headers, read_target, refused
 from almenara.errors import SendError, TemporaryError
@@ -142,6 +143,7 @@ class Egress:
             resolver=_GuardedResolver(self._resolver or aiohttp.ThreadedResolver(), self._networks),
             socket_factory=self._guarded_socket,
         )
+        bound(connector, asyncio.get_running_loop())
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),

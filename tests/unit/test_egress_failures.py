@@ -283,6 +283,30 @@ async def test_a_header_name_must_be_a_name(egress: Egress, name: str) -> None:
         await egress.request("POST", "http://127.0.0.1", headers={name: "x"})
 
 
+async def hints_without_end(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while not writer.is_closing():
+        writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000)
+        await writer.drain()
+
+
+async def some_hints(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 20)
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 40000\r\n\r\n" + b"x" * 40_000)
+    await writer.drain()
+
+
+async def test_hints_without_end_are_broken_off_at_once(egress: Egress) -> None:
+    async with server(hints_without_end) as url:
+        text = await fails(egress, url, TemporaryError, timeout_seconds=60)
+    assert "did not answer in proper HTTP" in text
+
+
+async def test_an_answer_may_come_after_some_hints(egress: Egress) -> None:
+    async with server(some_hints) as url:
+        response = await egress.request("POST", url, json={})
+    assert (response.status, len(response.body)) == (200, 40_000)
+
+
 async def test_a_header_value_may_hold_other_scripts_and_tabs(egress: Egress) -> None:
     async with HttpReceiver() as receiver:
         await egress.request("POST", receiver.url, headers={"X-Name": "Ñandú\tx"})
