@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.chaos.disk_full import disk_full
 from bench.chaos.freezes import freezes
+from bench.chaos.hostile import hostile_destinations
 from bench.chaos.kills import kills_on_postgres, kills_on_sqlite
 from bench.chaos.machine import describe_machine
 from bench.chaos.points import points_on_postgres, points_on_sqlite
@@ -34,6 +35,7 @@ SCENARIOS: dict[str, Scenario] = {
     "power-sqlite": cuts_on_sqlite,
     "power-postgres": cuts_on_postgres,
     "power-control": cuts_of_the_control,
+    "hostile": hostile_destinations,
 }
 
 

@@ -45,35 +45,50 @@ async def release_held(url: str) -> int:
     return count
 
 
-async def read_log(url: str, file: Path) -> None:
-    """Write one line for each message that is stored, with its deliveries and their attempts."""
+async def read_log(url: str, file: Path, *, topic: str | None = None) -> None:
+    """Write one line for each message that is stored, with its deliveries and their attempts.
+
+    Args:
+        topic: only the messages of this topic.
+    """
+    with file.open("w", encoding="utf-8") as lines:
+        async for message in stories(url, topic=topic):
+            lines.write(json.dumps(_shortened(message)) + "\n")
+
+
+async def stories(url: str, *, topic: str | None = None) -> AsyncIterator[dict[str, Any]]:
+    """Yield each message as the API tells of it, with its deliveries and their attempts."""
     turn = asyncio.Semaphore(_READERS)
+
+    async def story(session: aiohttp.ClientSession, message_id: str) -> dict[str, Any]:
+        async with turn:
+            message: dict[str, Any] = await _get(session, f"{url}/v1/messages/{message_id}")
+            return message
+
     async with aiohttp.ClientSession() as session:
-        with file.open("w", encoding="utf-8") as lines:
-            async for page in _pages(session, url):
-                stories = [_story(session, url, message["id"], turn) for message in page]
-                for story in await asyncio.gather(*stories):
-                    lines.write(json.dumps(story) + "\n")
+        async for page in _pages(session, url, topic):
+            for one in await asyncio.gather(*(story(session, row["id"]) for row in page)):
+                yield one
 
 
 async def _any(session: aiohttp.ClientSession, url: str, status: str) -> bool:
     return bool((await _get(session, f"{url}/v1/messages?status={status}&limit=1"))["data"])
 
 
-async def _pages(session: aiohttp.ClientSession, url: str) -> AsyncIterator[list[Any]]:
+async def _pages(
+    session: aiohttp.ClientSession, url: str, topic: str | None
+) -> AsyncIterator[list[Any]]:
     cursor: str | None = ""
     while cursor is not None:
         more = f"&cursor={cursor}" if cursor else ""
+        more += f"&topic={topic}" if topic else ""
         page = await _get(session, f"{url}/v1/messages?limit={_PAGE}{more}")
         yield page["data"]
         cursor = page["next_cursor"]
 
 
-async def _story(
-    session: aiohttp.ClientSession, url: str, message_id: str, turn: asyncio.Semaphore
-) -> dict[str, Any]:
-    async with turn:
-        message = await _get(session, f"{url}/v1/messages/{message_id}")
+def _shortened(message: dict[str, Any]) -> dict[str, Any]:
+    """Keep what the checker needs of a message."""
     return {
         "id": message["id"],
         "key": message["reference"],

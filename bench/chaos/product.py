@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.chaos.journal import Journal
@@ -34,6 +34,7 @@ class Product:
         directory: where it keeps its data, unless it is given a PostgreSQL database.
         output: where what it writes is appended.
         program: what Python runs.
+        environ: more of its environment.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Product:
         output: Path,
         database_url: str | None = None,
         program: Sequence[str] = _SERVE,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory
         self.database_file = directory / "data" / "almenara.sqlite3"
@@ -64,6 +66,7 @@ class Product:
         }
         if database_url is not None:
             self._environ |= {"ALMENARA_DATABASE_URL": database_url, "ALMENARA_SECRET_KEY": _KEY}
+        self._environ |= environ or {}
 
     @property
     def pid(self) -> int:

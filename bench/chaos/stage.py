@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -52,18 +52,21 @@ class Stage:
         directory: Path | None = None,
         database_url: str | None = None,
         program: Sequence[str] | None = None,
+        environ: Mapping[str, str] | None = None,
     ) -> Product:
         """Make a product; it is not started yet.
 
         Args:
             directory: where it keeps its data; in the stage's directory when absent.
             program: what Python runs instead of `almenara serve`.
+            environ: more of its environment.
         """
         product = Product(
             directory or self.directory / name,
             journal=self.journal,
             output=self.directory / f"{name}.log",
             database_url=database_url,
+            environ=environ,
             **({} if program is None else {"program": program}),
         )
         self.exits.callback(product.close)
@@ -132,18 +135,25 @@ class Stage:
         """Return for each moment how long the sink then waited for an arrival, in seconds."""
         return first_arrivals(read_lines(self.directory / "sink.jsonl"), moments)
 
-    async def verdict(self, product: Product, *, excuses: Collection[str] = UNKNOWN) -> Verdict:
+    async def verdict(
+        self, product: Product, *, excuses: Collection[str] = UNKNOWN, topic: str | None = None
+    ) -> Verdict:
         """Let everything come to its end, read the log, and let the checker compare.
 
         What is held because processes died on it is released first; `released_count` tells.
+
+        Args:
+            topic: only the messages of this topic are the checker's business; what is held stays
+                held then.
         """
         self.say("settling")
         settled = await settle(product.url, patience_seconds=_SETTLING_SECONDS)
-        self.released_count = await release_held(product.url)
+        if topic is None:
+            self.released_count = await release_held(product.url)
         if self.released_count:
             settled = await settle(product.url, patience_seconds=_SETTLING_SECONDS)
         self.say("reading the log")
-        await read_log(product.url, self.directory / "log.jsonl")
+        await read_log(product.url, self.directory / "log.jsonl", topic=topic)
         verdict = await asyncio.to_thread(check_directory, self.directory, excuses=excuses)
         if not settled:
             verdict.failures.append(f"messages still moved after {_SETTLING_SECONDS} s")
