@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from bench.chaos.clocks import clock_jumps
 from bench.chaos.disk_full import disk_full
 from bench.chaos.freezes import freezes
 from bench.chaos.hostile import hostile_destinations
@@ -36,6 +37,7 @@ SCENARIOS: dict[str, Scenario] = {
     "power-postgres": cuts_on_postgres,
     "power-control": cuts_of_the_control,
     "hostile": hostile_destinations,
+    "clock": clock_jumps,
 }
 
 

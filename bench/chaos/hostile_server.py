@@ -30,7 +30,9 @@ from bench.chaos.product import ROOT, clean_environment
 Behaviour: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 _FOR_EVER = 3600
-_OK = b"HTTP/1.1 200 OK\r\n"
+#: Each destination hangs up after its answer, and says so: a connection that is used again while
+#: it is hung up would be another fault.
+_OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
 _TAKEN = _OK + b"Content-Length: 2\r\n\r\nok"
 _HEADER_COUNT = 100_000
 #: What a gzip bomb unpacks to: so many pieces of so many bytes, 10 GiB.
@@ -116,7 +118,7 @@ def gzip_bomb() -> bytes:
 def too_many_requests(retry_after: str) -> Behaviour:
     """Make a behaviour that answers 429."""
     return says(
-        b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n"
+        b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\nConnection: close\r\n"
         b"Retry-After: %s\r\n\r\n" % retry_after.encode()
     )
 
@@ -141,9 +143,9 @@ def behaviours() -> dict[str, Behaviour]:
         "negative-length": says(_OK + b"Content-Length: -1\r\n\r\nok"),
         "redirect": says(
             b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/latest/meta-data/\r\n"
-            b"Content-Length: 0\r\n\r\n"
+            b"Content-Length: 0\r\nConnection: close\r\n\r\n"
         ),
-        "gone": says(b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"),
+        "gone": says(b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
         "later-0": too_many_requests("0"),
         "later-negative": too_many_requests("-1"),
         "later-1e9": too_many_requests("1e9"),

@@ -1,0 +1,108 @@
+"""FI-13: the wall clock jumps while messages wait, are under way, and are tried again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import struct
+import subprocess
+from itertools import cycle, islice
+from pathlib import Path
+
+from bench.chaos.product import Product
+from bench.chaos.scenario import CannotRun, Row, Size
+from bench.chaos.stage import Stage
+
+_JUMPS = {Size.PR: 3, Size.FULL: 20}
+_HOUR, _DAY = 3600, 86_400
+#: Where the clock stands after each jump, in seconds from the right time.
+_OFFSETS = (_HOUR, -_DAY, 0, _DAY, -_HOUR, 0)
+#: At last it goes so far ahead that whatever waits, waits no longer.
+_END = 30 * _DAY
+_REST = 1.5
+#: So slow that attempts are always under way.
+_SINK_SECONDS = 0.4
+#: How long the processor is watched while nothing is to do, in seconds.
+_IDLE = {Size.PR: 2.0, Size.FULL: 20.0}
+#: More than this share of a core is no rest.
+_BUSY_PERCENT = 50
+_SOURCE = Path(__file__).with_name("clock.c")
+
+
+async def clock_jumps(stage: Stage, size: Size) -> Row:
+    """Put the clock an hour or a day forward and back while the server works."""
+    clock, count = Clock(stage.directory), _JUMPS[size]
+    product = stage.product(environ=clock.environ)
+    await product.start()
+    await stage.furnish(product)
+    stage.sink.behave(delay_seconds=_SINK_SECONDS)
+    client = stage.client(product, senders=4, pause_seconds=0.1)
+    async with client.sending():
+        await client.accepts(20)
+        for number, offset in enumerate(islice(cycle(_OFFSETS), count)):
+            # What is refused now is to be tried again, by a clock that will have jumped.
+            stage.sink.behave(status=503, delay_seconds=_SINK_SECONDS)
+            await asyncio.sleep(_SINK_SECONDS)
+            stage.sink.behave(delay_seconds=_SINK_SECONDS)
+            clock.put(offset)
+            stage.journal.write("clock", pid=product.pid, offset=offset)
+            await asyncio.sleep(_REST)
+            stage.say(f"{number + 1} of {count} jumps, {client.accepted_count} accepted")
+    # What waits is due in a day: nothing is to do until then.
+    clock.put(-_DAY)
+    await asyncio.sleep(_REST)
+    busy = await _busy_percent(product, _IDLE[size])
+    clock.put(_END)
+    verdict = await stage.verdict(product)
+    row = Row.of(verdict, scenario="clock", faults=f"{count} jumps", fault_count=count)
+    row.worst_recovery_seconds = None
+    row.figures |= {
+        "idle_cpu_percent": busy,
+        "unknown_attempts": verdict.unknown,
+        "late_results": verdict.late,
+    }
+    if verdict.duplicated:
+        row.failures.append(f"{verdict.duplicated} were sent more than once by a jump")
+    if busy > _BUSY_PERCENT:
+        row.failures.append(f"the server used {busy} % of a core with nothing to do")
+    return row
+
+
+class Clock:
+    """A wall clock that is put forward and back for the processes which are given it.
+
+    Args:
+        directory: where its library is made, and where it stands.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        compiler = shutil.which("cc")
+        if compiler is None:
+            raise CannotRun("no C compiler is installed, which makes the clock that jumps")
+        library = directory / "clock.so"
+        command = [compiler, "-shared", "-fPIC", "-O2", "-o", str(library), str(_SOURCE), "-ldl"]
+        finished = subprocess.run(command, check=False, capture_output=True, text=True)
+        if finished.returncode:
+            raise CannotRun(f"the clock that jumps cannot be compiled: {finished.stderr[:200]}")
+        self._file = directory / "clock"
+        self._file.write_bytes(struct.pack("=q", 0))
+        #: What a process needs in its environment to have this clock.
+        self.environ = {"LD_PRELOAD": str(library), "CHAOS_CLOCK": str(self._file)}
+
+    def put(self, offset: int) -> None:
+        """Put it so many seconds before or after the right time, at once."""
+        with self._file.open("r+b", buffering=0) as file:
+            file.write(struct.pack("=q", offset))
+
+
+async def _busy_percent(product: Product, seconds: float) -> float:
+    """Return what share of one core the process uses for a while."""
+    before = _processor_seconds(product.pid)
+    await asyncio.sleep(seconds)
+    return round((_processor_seconds(product.pid) - before) / seconds * 100, 1)
+
+
+def _processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
