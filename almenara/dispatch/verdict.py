@@ -33,12 +33,27 @@ def judge(
     spread: float,
     secrets: Iterable[str],
 ) -> Result:
-    """Decide what an attempt came to.
+    """Decide what an attempt came to, whatever a plugin raised or returned.
 
     Args:
         spread: a random number from -1 to 1, for the jitter of the next wait.
         secrets: what must not stand in the log.
     """
+    try:
+        return _judged(ended, claim, channel, now=now, spread=spread, secrets=secrets)
+    except BaseException:  # noqa: BLE001 - an error or a value may raise when it is looked at
+        return _unreadable(ended, claim, channel, now, spread)
+
+
+def _judged(
+    ended: Ended,
+    claim: Claim,
+    channel: ChannelRoute,
+    *,
+    now: datetime,
+    spread: float,
+    secrets: Iterable[str],
+) -> Result:
     if ended.abandoned:
         return _abandoned(claim, channel, now)
     if ended.timed_out:
@@ -72,6 +87,30 @@ def clean(text: str, secrets: Iterable[str], longest: int = _LONGEST_ERROR) -> s
         one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
     )
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _unreadable(
+    ended: Ended, claim: Claim, channel: ChannelRoute, now: datetime, spread: float
+) -> Result:
+    """Judge what cannot be looked at by its type alone."""
+    kind = clean(type(ended.value if ended.error is None else ended.error).__name__, (), 100)
+    if ended.error is None:
+        return Result(
+            claim=claim,
+            outcome=Outcome.SENT,
+            finished_at=now,
+            status=Status.SENT,
+            retry_step=claim.retry_step,
+            detail=f"The plugin returned a {kind} that cannot be read; it was not recorded.",
+        )
+    return _again(
+        claim,
+        channel,
+        now,
+        outcome=Outcome.TEMPORARY_ERROR,
+        error=f"The plugin raised a {kind} that cannot be printed or read.",
+        spread=spread,
+    )
 
 
 def _failed(

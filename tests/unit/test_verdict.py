@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -140,3 +141,46 @@ def test_a_long_error_is_cut() -> None:
 def test_an_error_without_words_is_called_by_its_class() -> None:
     assert describe(KeyboardInterrupt(), ()) == "KeyboardInterrupt"
     assert describe(InvalidInputError("The settings are wrong."), ()) == "The settings are wrong."
+
+
+class UnprintableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("nobody may print this")
+
+
+class Liar:
+    @property
+    def __class__(self) -> Any:
+        raise SystemExit("nobody may ask what this is")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnprintableError(),
+        TemporaryError("later", retry_after="in a minute"),  # type: ignore[arg-type] - a mistake
+    ],
+    ids=["unprintable", "words"],
+)
+def test_an_error_that_cannot_be_read_is_tried_again_and_named(error: Exception) -> None:
+    result = verdict(Ended(error=error))
+    assert (result.outcome, result.status) == (Outcome.TEMPORARY_ERROR, Status.PENDING)
+    assert result.due_at == NOW + timedelta(seconds=10)
+    assert type(error).__name__ in (result.error or "")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Liar,
+        lambda: Receipt.model_construct(reference=123),
+        lambda: Receipt.model_construct(detail=object()),
+    ],
+    ids=["liar", "number", "object"],
+)
+def test_what_cannot_be_read_of_a_plugins_answer_leaves_the_delivery_sent(
+    make: Callable[[], object],
+) -> None:
+    result = verdict(Ended(value=make()))
+    assert (result.outcome, result.status) == (Outcome.SENT, Status.SENT)
+    assert "cannot be read" in (result.detail or "")
