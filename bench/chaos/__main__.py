@@ -16,6 +16,7 @@ from bench.chaos.hostile import hostile_destinations
 from bench.chaos.kills import kills_on_postgres, kills_on_sqlite
 from bench.chaos.machine import describe_machine
 from bench.chaos.points import points_on_postgres, points_on_sqlite
+from bench.chaos.plugins import bad_plugins
 from bench.chaos.postgres_faults import postgres_faults
 from bench.chaos.power import cuts_of_the_control, cuts_on_postgres, cuts_on_sqlite
 from bench.chaos.restarts import restarts_on_postgres, restarts_on_sqlite
@@ -38,6 +39,7 @@ SCENARIOS: dict[str, Scenario] = {
     "power-control": cuts_of_the_control,
     "hostile": hostile_destinations,
     "clock": clock_jumps,
+    "plugins": bad_plugins,
 }
 
 

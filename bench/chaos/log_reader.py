@@ -71,6 +71,12 @@ async def stories(url: str, *, topic: str | None = None) -> AsyncIterator[dict[s
                 yield one
 
 
+async def read(url: str) -> Any:
+    """Return what is at an address of the API."""
+    async with aiohttp.ClientSession() as session:
+        return await _get(session, url)
+
+
 async def _any(session: aiohttp.ClientSession, url: str, status: str) -> bool:
     return bool((await _get(session, f"{url}/v1/messages?status={status}&limit=1"))["data"])
 
