@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from bench.chaos.clocks import clock_jumps
+from bench.chaos.disconnects import disconnects_on_postgres, disconnects_on_sqlite
 from bench.chaos.disk_full import disk_full
 from bench.chaos.freezes import freezes
 from bench.chaos.hostile import hostile_destinations
@@ -40,6 +41,8 @@ SCENARIOS: dict[str, Scenario] = {
     "hostile": hostile_destinations,
     "clock": clock_jumps,
     "plugins": bad_plugins,
+    "disconnect-sqlite": disconnects_on_sqlite,
+    "disconnect-postgres": disconnects_on_postgres,
 }
 
 

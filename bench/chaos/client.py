@@ -27,6 +27,22 @@ _PATIENCE_SECONDS = 120
 _LATER = {409, 429}
 
 
+async def repeat(url: str, key: str, *, topic: str) -> bool:
+    """Hand in the message of a key, and tell whether it was stored before.
+
+    Raises:
+        aiohttp.ClientResponseError: it was not accepted.
+    """
+    body = {"topic": topic, "description": f"This is {key}.", "reference": key}
+    headers = {"Idempotency-Key": key}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{url}/v1/messages", json=body, headers=headers) as response,
+    ):
+        response.raise_for_status()
+        return response.headers.get("Idempotency-Replayed") == "true"
+
+
 class Client:
     """Some senders that hand messages in, one after another each.
 
