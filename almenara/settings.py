@@ -62,7 +62,11 @@ class Settings(BaseModel):
         description="The largest request body that is read, in bytes; larger ones get a 413.",
     )
     sends: int = Field(
-        default=64, ge=1, le=4096, description="How many attempts one process makes at once."
+        default=64,
+        ge=1,
+        le=4096,
+        description="How many attempts one process makes at once. The last quarter is kept for "
+        "channels that have few under way.",
     )
     drain_seconds: Annotated[float, Field(ge=0, le=600)] = Field(
         default=25.0,

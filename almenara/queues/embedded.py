@@ -97,9 +97,8 @@ class EmbeddedQueue:
 
     def return_slot(self, channel: str) -> None:
         """Give a slot back, and let what waits have it."""
-        was_full = self._slots.full
-        self._slots.give_back(channel)
-        if channel in self._backlog or (was_full and self._backlog):
+        helps_others = self._slots.give_back(channel)
+        if channel in self._backlog or (helps_others and self._backlog):
             self._wake.set()
 
     def start_attempts(self, ready: Sequence[Ready]) -> None:
@@ -285,8 +284,8 @@ class EmbeddedQueue:
                 if one.name in names and one.enabled and self._gates.is_open(one.name, now)
             ]
             self._suspects.hold = bool(usable)
-            if usable and self._slots.taken_count == self._lingering_count:
-                self._slots.take(usable[0])
+            alone = self._slots.taken_count == self._lingering_count
+            if usable and alone and self._slots.take(usable[0]):
                 self._suspects.began(await self._claim({usable[0].name: 1}, now, suspects=True))
         return self._suspects.hold
 

@@ -24,17 +24,19 @@ class Turns:
 
 
 class Slots:
-    """The slots of one process; taken and returned on its event loop."""
+    """The slots of one process; taken and returned on its event loop.
+
+    The last quarter is kept for channels that have few: some destinations that hang until their
+    deadline cannot take all, and let every other channel wait for them.
+    """
 
     def __init__(self, total: int) -> None:
         self._total = total
+        self._reserved = total // 4
+        #: So many slots are few.
+        self._few = max(1, total // 32)
         self._taken: Counter[str] = Counter()
         self._taken_count = 0
-
-    @property
-    def full(self) -> bool:
-        """Whether every slot of the process is taken."""
-        return self._taken_count >= self._total
 
     @property
     def taken_count(self) -> int:
@@ -43,13 +45,10 @@ class Slots:
 
     def free(self, channel: ChannelRoute) -> int:
         """How many more attempts this channel may begin now."""
-        return max(
-            0,
-            min(
-                channel.concurrency - self._taken[channel.name],
-                self._total - self._taken_count,
-            ),
-        )
+        has = self._taken[channel.name]
+        left = self._total - self._taken_count
+        usable = max(left - self._reserved, min(left, self._few - has))
+        return max(0, min(channel.concurrency - has, usable))
 
     def take(self, channel: ChannelRoute) -> bool:
         """Take one slot of a channel, if one is free."""
@@ -59,12 +58,14 @@ class Slots:
         self._taken_count += 1
         return True
 
-    def give_back(self, channel: str) -> None:
-        """Return one slot of a channel."""
+    def give_back(self, channel: str) -> bool:
+        """Return one slot of a channel; tell whether another one may take a slot since then."""
+        helps = self._taken_count in {self._total, self._total - self._reserved}
         self._taken[channel] -= 1
         self._taken_count -= 1
         if self._taken[channel] <= 0:
             del self._taken[channel]
+        return helps
 
     def share(self, channels: Iterable[ChannelRoute]) -> dict[str, int]:
         """Take every slot that these channels can use, one each in turn, so that none is starved.

@@ -24,14 +24,35 @@ def test_all_channels_together_take_no_more_than_the_process_has() -> None:
     one = replace(CHANNEL, name="one", concurrency=2)
     two = replace(CHANNEL, name="two", concurrency=2)
     assert [slots.take(each) for each in (one, one, two, two)] == [True, True, True, False]
-    assert slots.full
-    slots.give_back("one")
-    assert not slots.full
+    assert slots.give_back("one")
     assert slots.take(two)
 
 
+def test_the_last_quarter_is_kept_for_channels_that_have_few() -> None:
+    slots = Slots(64)
+    dead, lively = (replace(CHANNEL, name=name, concurrency=64) for name in ("dead", "lively"))
+    assert slots.share([dead]) == {"dead": 48}
+    assert slots.share([dead, lively]) == {"lively": 2}
+    assert not slots.give_back("lively")
+    assert [slots.take(one) for one in (dead, lively, lively)] == [False, True, False]
+    for _ in range(2):
+        slots.give_back("dead")
+    assert slots.give_back("dead")
+    assert slots.take(dead)
+
+
+def test_a_returned_slot_of_the_last_quarter_helps_nobody_who_has_many() -> None:
+    slots = Slots(8)
+    dead, lively = (replace(CHANNEL, name=name, concurrency=8) for name in ("dead", "lively"))
+    assert slots.share([dead]) == {"dead": 6}
+    assert slots.take(lively)
+    assert not slots.give_back("lively")
+    assert slots.give_back("dead")
+    assert slots.take(dead)
+
+
 def test_slots_are_shared_out_one_each_in_turn() -> None:
-    slots = Slots(5)
+    slots = Slots(6)
     channels = [replace(CHANNEL, name=name, concurrency=4) for name in ("one", "two", "three")]
     assert slots.share(channels) == {"one": 2, "two": 2, "three": 1}
     assert slots.share(channels) == {}
@@ -47,7 +68,8 @@ def test_sharing_never_takes_too_many(total: int, wishes: list[int]) -> None:
         replace(CHANNEL, name=str(index), concurrency=wish) for index, wish in enumerate(wishes)
     ]
     shares = slots.share(channels)
-    assert sum(shares.values()) == min(total, sum(wishes)) == slots.taken_count
+    most, open_to_all = min(total, sum(wishes)), min(total - total // 4, sum(wishes))
+    assert open_to_all <= sum(shares.values()) == slots.taken_count <= most
     assert all(shares.get(one.name, 0) <= one.concurrency for one in channels)
     for name, count in shares.items():
         for _ in range(count):
