@@ -26,6 +26,7 @@ from almenara import __version__
 from almenara.egress.addresses import AddressRefusedError, Network, check_address
 from almenara.egress.failures import describe
 from almenara.egress.protocol import bound
+from almenara.egress.resolver import SystemResolver
 from almenara.egress.response import HttpResponse
 from almenara.egress.target import Target, read_headers, read_target, refused
 from almenara.errors import SendError, TemporaryError
@@ -140,7 +141,7 @@ class Egress:
         connector = aiohttp.TCPConnector(
             limit=_CONNECTIONS,
             limit_per_host=_CONNECTIONS_PER_HOST,
-            resolver=_GuardedResolver(self._resolver or aiohttp.ThreadedResolver(), self._networks),
+            resolver=_GuardedResolver(self._resolver or SystemResolver(), self._networks),
             socket_factory=self._guarded_socket,
         )
         bound(connector, asyncio.get_running_loop())
