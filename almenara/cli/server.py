@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import ipaddress
 import json
 import os
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 #: Requests under way get so long to be answered when the server stops, in seconds.
 _ANSWER_SECONDS = 5
+
+#: The standard error of this process, whatever stands in for it in Python.
+_STDERR = 2
 
 Host = Annotated[str | None, typer.Option(help="The address to serve on.")]
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="The port; 0 takes any free one.")]
@@ -42,6 +46,8 @@ def serve(host: Host = None, port: Port = None, insecure: Insecure = False) -> N
     from almenara.telemetry import configure
 
     configure(settings.log_format, settings.log_level)
+    # What a plugin's C code does to the process is at least named: by its file and line.
+    faulthandler.enable(_STDERR)
     uvloop.run(_serve(settings))
 
 
