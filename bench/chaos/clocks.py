@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import struct
-import subprocess
 from itertools import cycle, islice
 from pathlib import Path
 
+from bench.chaos.preload import preload
 from bench.chaos.product import Product
-from bench.chaos.scenario import CannotRun, Row, Size
+from bench.chaos.scenario import Row, Size
 from bench.chaos.stage import Stage
 
 _JUMPS = {Size.PR: 3, Size.FULL: 20}
@@ -27,7 +26,6 @@ _SINK_SECONDS = 0.4
 _IDLE = {Size.PR: 2.0, Size.FULL: 20.0}
 #: More than this share of a core is no rest.
 _BUSY_PERCENT = 50
-_SOURCE = Path(__file__).with_name("clock.c")
 
 
 async def clock_jumps(stage: Stage, size: Size) -> Row:
@@ -77,18 +75,11 @@ class Clock:
     """
 
     def __init__(self, directory: Path) -> None:
-        compiler = shutil.which("cc")
-        if compiler is None:
-            raise CannotRun("no C compiler is installed, which makes the clock that jumps")
-        library = directory / "clock.so"
-        command = [compiler, "-shared", "-fPIC", "-O2", "-o", str(library), str(_SOURCE), "-ldl"]
-        finished = subprocess.run(command, check=False, capture_output=True, text=True)
-        if finished.returncode:
-            raise CannotRun(f"the clock that jumps cannot be compiled: {finished.stderr[:200]}")
+        library = preload("clock.c", directory)
         self._file = directory / "clock"
         self._file.write_bytes(struct.pack("=q", 0))
         #: What a process needs in its environment to have this clock.
-        self.environ = {"LD_PRELOAD": str(library), "CHAOS_CLOCK": str(self._file)}
+        self.environ = library | {"CHAOS_CLOCK": str(self._file)}
 
     def put(self, offset: int) -> None:
         """Put it so many seconds before or after the right time, at once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ from bench.chaos.journal import read_lines
 from bench.chaos.log_reader import stories
 from bench.chaos.memory import Memory
 from bench.chaos.messages import cancel, hand_in
+from bench.chaos.preload import preload
 from bench.chaos.product import Product
 from bench.chaos.scenario import Row, Size
 from bench.chaos.stage import Stage
@@ -46,6 +47,8 @@ class Kind:
     url: str | None = None
     #: How long the next attempt must be put off at least; ``None``: there is no next one.
     later: timedelta | None = None
+    #: Its first answer may end all traffic with it.
+    final: bool = False
 
 
 _TEMPORARY = Kind(("temporary_error",))
@@ -74,7 +77,7 @@ KINDS: dict[str, Kind] = {
     "too-short": _TEMPORARY,
     "negative-length": _TEMPORARY,
     "redirect": _PERMANENT,
-    "gone": _PERMANENT,
+    "gone": Kind(("permanent_error",), final=True),
     "metadata": Kind(("permanent_error",), url="http://169.254.169.254/latest/meta-data/"),
     "later-0": Kind(("rate_limited",), later=timedelta(0)),
     "later-negative": Kind(("rate_limited",), later=timedelta(0)),
@@ -85,16 +88,24 @@ KINDS: dict[str, Kind] = {
     "tls-expired": _TEMPORARY,
     "tls-wrong-name": _TEMPORARY,
     "tls-self-signed": _TEMPORARY,
+    # Look-ups that hang must not hold up those of others, such as the four above.
+    **{
+        f"slow-name-{number}": Kind(
+            ("timeout",), slow=True, url=f"http://name-{number}.slow.invalid/"
+        )
+        for number in range(8)
+    },
     # How long a resolver takes to say no is this machine's affair.
     "no-such-name": Kind(("temporary_error", "timeout"), url="http://no-such-host.invalid/"),
 }
 
 
 async def hostile_destinations(stage: Stage, size: Size) -> Row:
-    """Send to thirty destinations that are bad in as many ways, beside a healthy one."""
+    """Send to forty destinations that refuse, hang, flood and lie, beside a healthy one."""
     server = HostileServer(stage.directory)
     stage.exits.callback(server.close)
-    product = stage.product(environ={"SSL_CERT_FILE": str(server.authority)})
+    trust = {"SSL_CERT_FILE": str(server.authority)}
+    product = stage.product(environ=trust | preload("resolver.c", stage.directory))
     await product.start()
     await stage.furnish(product)
     await _furnish(stage, product, server, _SHORT[size])
@@ -164,17 +175,22 @@ async def _tried(stage: Stage, product: Product, count: int) -> float:
     """Wait until each of the messages was tried and nothing is under way; return when."""
     while True:
         messages = [one async for one in stories(product.url) if one["topic"] in KINDS]
-        done = sum(_is_done(one) for one in messages)
+        tried = {one["topic"] for one in messages if _outcomes(one)}
+        done = sum(_is_done(one, tried) for one in messages)
         stage.say(f"{done} of {count} tried")
         if done >= count:
             return time.monotonic()
         await asyncio.sleep(0.5)
 
 
-def _is_done(message: dict[str, Any]) -> bool:
-    """Tell whether it has come to its end, or waits for longer than the schedule has it."""
+def _is_done(message: dict[str, Any], tried: Collection[str]) -> bool:
+    """Tell whether it has come to its end, or waits for longer than the schedule has it.
+
+    Args:
+        tried: the destinations that were tried.
+    """
     kind, [delivery] = KINDS[message["topic"]], message["deliveries"]
-    if kind.later and delivery["attempts"]:
+    if (kind.later and delivery["attempts"]) or (kind.final and message["topic"] in tried):
         return True
     return delivery["status"] in {"sent", "failed", "cancelled", "held"}
 
@@ -197,7 +213,7 @@ def _misjudged(messages: Sequence[dict[str, Any]]) -> Iterable[str]:
         for outcome in set(_outcomes(message)) - set(kind.outcomes):
             errors = [one["error"] for one in delivery["attempts"] if one["outcome"] == outcome]
             wrong[f"{name} came to {outcome} ({errors[0]})"] += 1
-        if delivery["status"] != _status(kind, _outcomes(message)):
+        if not kind.final and delivery["status"] != _status(kind, _outcomes(message)):
             wrong[f"{name} is {delivery['status']} after {_outcomes(message)}"] += 1
         if kind.later and not _put_off(delivery, kind.later):
             wrong[f"{name} is due at {delivery['due_at']}"] += 1

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench.chaos.bad_plugins import broken_directories, write_plugins
@@ -114,6 +116,7 @@ async def bad_plugins(stage: Stage, size: Size) -> Row:
         async with supervisor.watching():
             await _do_harm(stage, product, client, list(killers), amount)
             deaths = supervisor.deaths + supervisor.hangs - survived
+    named = "segfaults/bad.py" in product.output.read_text(errors="replace")
     verdict = await stage.verdict(product, topic="chaos")
     messages = [one async for one in stories(product.url) if one["topic"] != "chaos"]
     row = Row.of(
@@ -124,6 +127,10 @@ async def bad_plugins(stage: Stage, size: Size) -> Row:
     )
     ledger, sink = (read_lines(stage.directory / f"{name}.jsonl") for name in ("ledger", "sink"))
     row.failures += failures + _misjudged(messages, killers)
+    product.kill()
+    row.failures += await asyncio.to_thread(_damage, product.database_file)
+    if not named:
+        row.failures.append("the log does not say which plugin crashed the server")
     row.figures |= {
         "unexpected_deaths": survived,
         "deaths_by_plugins": deaths,
@@ -188,6 +195,18 @@ async def _obeys(product: Product) -> bool:
         await asyncio.sleep(0.1)
     product.kill()
     return False
+
+
+def _damage(file: Path) -> list[str]:
+    """Say how the database is damaged: whoever closes its files may have it written elsewhere."""
+    connection = sqlite3.connect(file)
+    try:
+        answer = connection.execute("PRAGMA integrity_check").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        answer = str(error)
+    finally:
+        connection.close()
+    return [] if answer == "ok" else [f"the database is damaged: {answer}"]
 
 
 def _misjudged(messages: Sequence[dict[str, Any]], killers: Sequence[str]) -> list[str]:

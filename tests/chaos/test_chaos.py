@@ -41,6 +41,15 @@ async def test_where_no_process_dies_nothing_is_repeated_at_all(scenario: str) -
     assert row.accepted > row.fault_count
 
 
+@pytest.mark.parametrize("scenario", ["hostile", "clock", "plugins", "disconnect-sqlite"])
+async def test_what_others_do_to_it_costs_no_message_and_harms_no_neighbour(scenario: str) -> None:
+    row = await small(scenario)
+    assert row.failures == []
+    assert (row.lost, row.accepted_twice, row.phantom, row.unlogged) == (0, 0, 0, 0)
+    assert row.fault_count > 0
+    assert row.accepted > 0
+
+
 async def test_a_database_that_does_not_sync_is_seen_to_lose() -> None:
     row = await small("power-control")
     assert row.failures == []
