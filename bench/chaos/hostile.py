@@ -13,7 +13,7 @@ from typing import Any
 from bench.chaos.figures import latencies, percentile
 from bench.chaos.hostile_server import HostileServer
 from bench.chaos.journal import read_lines
-from bench.chaos.log_reader import stories
+from bench.chaos.log_reader import read, stories
 from bench.chaos.memory import Memory
 from bench.chaos.messages import cancel, hand_in
 from bench.chaos.preload import preload
@@ -159,13 +159,19 @@ async def hostile_destinations(stage: Stage, size: Size) -> Row:
 
 
 async def _furnish(stage: Stage, product: Product, server: HostileServer, short: float) -> None:
-    """Give each destination a channel of its own and a topic, both of its name."""
+    """Give each destination a channel of its own and a topic, both of its name.
+
+    No run of failures pauses a channel: every message is to meet its destination.
+    """
+    known = await read(f"{product.url}/v1/channels/sink")
+    tireless = {"breaker_failures": 0} if "breaker_failures" in known else {}
     for name, kind in KINDS.items():
         channel = {
             "plugin": "Webhook",
             "settings": {"url": kind.url or server.urls[name]},
             "timeout_seconds": short if kind.slow else _DEADLINE,
             "retry_schedule": [] if kind.later is None else ["1s"],
+            **tireless,
         }
         await stage.put(product, f"/v1/channels/{name}", channel)
         await stage.put(product, f"/v1/topics/{name}", {"channel": name})
