@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench.chaos.clocks import clock_jumps
+from bench.chaos.clocks import clock_jumps, clock_skew
 from bench.chaos.disconnects import disconnects_on_postgres, disconnects_on_sqlite
 from bench.chaos.disk_full import disk_full
 from bench.chaos.freezes import freezes
@@ -40,6 +40,7 @@ SCENARIOS: dict[str, Scenario] = {
     "power-control": cuts_of_the_control,
     "hostile": hostile_destinations,
     "clock": clock_jumps,
+    "clock-skew": clock_skew,
     "plugins": bad_plugins,
     "disconnect-sqlite": disconnects_on_sqlite,
     "disconnect-postgres": disconnects_on_postgres,

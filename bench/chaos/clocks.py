@@ -1,4 +1,4 @@
-"""FI-13: the wall clock jumps while messages wait, are under way, and are tried again."""
+"""FI-13: the wall clock jumps under load, and two processes disagree on the time."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ _HOUR, _DAY = 3600, 86_400
 _OFFSETS = (_HOUR, -_DAY, 0, _DAY, -_HOUR, 0)
 #: At last it goes so far ahead that whatever waits, waits no longer.
 _END = 30 * _DAY
-_REST = 1.5
+_REST = 1.0
 #: So slow that attempts are always under way.
 _SINK_SECONDS = 0.4
 #: How long the processor is watched while nothing is to do, in seconds.
-_IDLE = {Size.PR: 2.0, Size.FULL: 20.0}
+_IDLE = {Size.PR: 1.0, Size.FULL: 20.0}
+#: How far two clocks are apart, how slow the sink is then, and for how long, in seconds.
+_SKEW, _SKEWED_SINK_SECONDS = 90, 6
+_SKEWED_SECONDS = {Size.PR: 12, Size.FULL: 60}
 #: More than this share of a core is no rest.
 _BUSY_PERCENT = 50
 
@@ -64,6 +67,28 @@ async def clock_jumps(stage: Stage, size: Size) -> Row:
         row.failures.append(f"{verdict.duplicated} were sent more than once by a jump")
     if busy > _BUSY_PERCENT:
         row.failures.append(f"the server used {busy} % of a core with nothing to do")
+    return row
+
+
+async def clock_skew(stage: Stage, size: Size) -> Row:
+    """Let two processes on one PostgreSQL disagree on the time by ninety seconds."""
+    cluster, clock = await stage.cluster(), Clock(stage.directory)
+    clock.put(_SKEW)
+    right = stage.product(name="right", database_url=cluster.url)
+    ahead = stage.product(name="ahead", database_url=cluster.url, environ=clock.environ)
+    for product in (right, ahead):
+        await product.start()
+    await stage.furnish(right, others=True)
+    # Longer than it takes until one looks for what the other seems to have given up.
+    stage.sink.behave(delay_seconds=_SKEWED_SINK_SECONDS)
+    client = stage.client(right, ahead, senders=4, pause_seconds=0.3)
+    async with client.sending():
+        await asyncio.sleep(_SKEWED_SECONDS[size])
+    stage.sink.behave()
+    verdict = await stage.verdict(right)
+    row = Row.of(verdict, scenario="clock-skew", faults=f"{_SKEW} s apart", fault_count=1)
+    row.worst_recovery_seconds = None
+    row.figures |= {"late_results": verdict.late, "unknown_attempts": verdict.unknown}
     return row
 
 

@@ -59,7 +59,7 @@ _PATIENCE = 12
 #: The deadline of those that hold on, and of the others, in seconds.
 _SHORT, _DEADLINE = 1.0, 15.0
 #: How long one is waited for that was asked to end, though a plugin changed its signals.
-_ENDING = 4
+_ENDING = 3
 
 
 @dataclass(frozen=True)
