@@ -19,7 +19,7 @@ from almenara.ledger import Acceptance, Accepted, Ledger, accept_messages
 from almenara.models import new_id
 from almenara.plan import plan_message
 from almenara.queues.base import Queue
-from almenara.routing import Routing, find_route
+from almenara.routing import FoundRoute, Routing, Table, find_route
 
 #: So often a message is planned anew because the configuration moved meanwhile.
 _PLANS_ALLOWED = 5
@@ -72,8 +72,7 @@ class Acceptor:
         kept = key and Key(message.sender or "", key, fingerprint(message, channel))
         for _ in range(_PLANS_ALLOWED):
             now = self._clock()
-            table = self._routing.table
-            route = find_route(table, message.topic, channel, message)
+            table, route = await self._find_route(message, channel)
             message = dataclasses.replace(
                 message, topic=route.topic, redact=route.redact, created_at=now
             )
@@ -92,6 +91,19 @@ class Acceptor:
                 return _answer(plan, accepted)
             await self._routing.refresh()
         raise UnavailableError("The topics and channels are changing all the time; send it again.")
+
+    async def _find_route(
+        self, message: NewMessage, channel: str | None
+    ) -> tuple[Table, FoundRoute]:
+        """Find where a message goes; a name that is not known may be another process's newest."""
+        table = self._routing.table
+        try:
+            return table, find_route(table, message.topic, channel, message)
+        except InvalidInputError:
+            newer = await self._routing.refresh()
+            if newer.revision == table.revision:
+                raise
+            return newer, find_route(newer, message.topic, channel, message)
 
     async def _commit(self, plan: Plan) -> Accepted:
         """Write a plan; however the waiter ends, each slot that it took is used or given back."""

@@ -168,7 +168,8 @@ def _postgres_connections(settings: Settings) -> dict[str, Any]:
         "command_timeout": 30,
         "application_name": "almenara",
         "server_settings": {
-            "idle_in_transaction_session_timeout": "30000",
+            # A process that is frozen inside a transaction keeps its locks no longer than this.
+            "idle_in_transaction_session_timeout": "10000",
             "timezone": "UTC",
         },
     }

@@ -16,8 +16,8 @@ from bench.chaos.freezes import freezes
 from bench.chaos.hostile import hostile_destinations
 from bench.chaos.kills import kills_on_postgres, kills_on_sqlite
 from bench.chaos.machine import describe_machine
-from bench.chaos.points import points_on_postgres, points_on_sqlite
 from bench.chaos.plugins import bad_plugins
+from bench.chaos.points import points_on_postgres, points_on_sqlite
 from bench.chaos.postgres_faults import postgres_faults
 from bench.chaos.power import cuts_of_the_control, cuts_on_postgres, cuts_on_sqlite
 from bench.chaos.restarts import restarts_on_postgres, restarts_on_sqlite

@@ -78,7 +78,7 @@ async def clock_skew(stage: Stage, size: Size) -> Row:
     ahead = stage.product(name="ahead", database_url=cluster.url, environ=clock.environ)
     for product in (right, ahead):
         await product.start()
-    await stage.furnish(right, others=True)
+    await stage.furnish(right)
     # Longer than it takes until one looks for what the other seems to have given up.
     stage.sink.behave(delay_seconds=_SKEWED_SINK_SECONDS)
     client = stage.client(right, ahead, senders=4, pause_seconds=0.3)

@@ -30,7 +30,7 @@ async def freezes(stage: Stage, size: Size) -> Row:
     frozen, other = products
     for product in products:
         await product.start()
-    await stage.furnish(other, others=True)
+    await stage.furnish(other)
     stage.sink.behave(delay_seconds=_SINK_SECONDS)
     client = stage.client(*products, senders=16, pause_seconds=0.3)
     silences, inside = [], 0

@@ -25,8 +25,6 @@ from bench.chaos.sink import Sink
 _SETTLING_SECONDS = 600
 #: How long a sender rests: in the small size, reading the log must not take longer than the faults.
 _PAUSES = {Size.PR: 0.05, Size.FULL: 0.0}
-#: A change of topics and channels reaches every process within a second.
-_LEARNING_SECONDS = 1.5
 
 
 class Stage:
@@ -115,17 +113,11 @@ class Stage:
         self._clients.append(client)
         return client
 
-    async def furnish(self, product: Product, *, others: bool = False) -> None:
-        """Give a product the topic `chaos`, which leads to the sink.
-
-        Args:
-            others: wait as long as other processes on its database may take to learn of it.
-        """
+    async def furnish(self, product: Product) -> None:
+        """Give a product the topic `chaos`, which leads to the sink."""
         channel = {"plugin": "Webhook", "settings": {"url": self.sink.url}}
         await self.put(product, "/v1/channels/sink", channel)
         await self.put(product, "/v1/topics/chaos", {"channel": "sink"})
-        if others:
-            await asyncio.sleep(_LEARNING_SECONDS)
 
     async def put(self, product: Product, path: str, body: object) -> None:
         """Write something over the product's API."""

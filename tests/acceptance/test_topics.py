@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from almenara.models import new_id
 from tests.serving import Client
 
 
@@ -220,3 +221,16 @@ async def test_what_has_no_route_cannot_be_resent_when_its_topic_is_gone(client:
     await client.call("DELETE", "/v1/topics/sales")
     refused = await client.post(f"/v1/messages/{accepted['id']}/resend")
     assert (refused.status, refused.body["code"]) == (409, "no_route")
+
+
+async def test_a_topic_that_another_process_made_just_now_is_known(client: Client) -> None:
+    """This process's table is as old as its last scan; before it refuses a name, it looks."""
+    async with client.parts.database.transaction() as transaction:
+        await transaction.execute(
+            "INSERT INTO topic (id, name, strategy, enabled, created_at, updated_at)"
+            " SELECT $1, 'fresh', 'all', enabled, created_at, updated_at FROM topic",
+            new_id(),
+        )
+        await transaction.execute("UPDATE configuration SET revision = revision + 1")
+    sent = await client.post("/v1/messages", {"topic": "fresh", "description": "Hi"})
+    assert (sent.status, sent.body["status"]) == (202, "no_route")
