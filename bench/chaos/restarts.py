@@ -36,7 +36,7 @@ async def _restart(stage: Stage, products: Sequence[Product], count: int, scenar
     signals: list[float] = []
     for product in products:
         await product.start()
-    await stage.furnish(products[0]) > 1)
+    await stage.furnish(products[0])
     client = stage.client(*products)
     async with client.sending():
         for number in range(count):
