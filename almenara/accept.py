@@ -8,11 +8,11 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-from almenara.deliveries import Key, NewMessage, Plan
+from almenara.deliveries import LEASE, Key, NewMessage, Plan
 from almenara.dispatch import Ready
 from almenara.errors import FieldError, InFlightError, InvalidInputError, UnavailableError
 from almenara.ledger import Acceptance, Accepted, Ledger, accept_messages
@@ -47,12 +47,19 @@ class Acceptor:
     """Accepts messages: what it returned is committed and synced, and will be attempted."""
 
     def __init__(
-        self, *, ledger: Ledger, routing: Routing, queue: Queue, clock: Callable[[], datetime]
+        self,
+        *,
+        ledger: Ledger,
+        routing: Routing,
+        queue: Queue,
+        clock: Callable[[], datetime],
+        lease: timedelta = LEASE,
     ) -> None:
         self._ledger = ledger
         self._routing = routing
         self._queue = queue
         self._clock = clock
+        self._lease = lease
 
     async def accept(
         self, message: NewMessage, *, channel: str | None = None, key: str | None = None
@@ -85,6 +92,7 @@ class Acceptor:
                 take_slot=self._queue.take_slot,
                 key=kept or None,
                 step_deadline=route.step_deadline,
+                lease=self._lease,
             )
             accepted = await self._commit(plan)
             if accepted.acceptance is not Acceptance.STALE:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from fastapi import FastAPI
 
@@ -38,7 +38,8 @@ from almenara.catalogue import (
 )
 from almenara.database import Database, Transaction, open_database
 from almenara.database.lock import FileLock
-from almenara.dispatch import Dispatcher, Instances, Previewer
+from almenara.deliveries import LEASE
+from almenara.dispatch import Dispatcher, Instances, Leases, Previewer
 from almenara.egress import Egress, configure
 from almenara.errors import ConfigurationError
 from almenara.explain import Explainer
@@ -145,8 +146,12 @@ async def running(
     *,
     clock: Callable[[], datetime] = utc_now,
     make_queue: Callable[[Wiring], Queue] = embedded_queue,
+    lease: timedelta = LEASE,
 ) -> AsyncIterator[Parts]:
     """Run everything behind the API; at the end, drain: what is under way ends first.
+
+    Args:
+        lease: how long a claim outlives its process; every process of a database has the same.
 
     Raises:
         ConfigurationError: the database, its schema or the key cannot be used.
@@ -171,7 +176,12 @@ async def running(
         instances = Instances(plugins, vault)
         stack.push_async_callback(instances.close)
         dispatcher = Dispatcher(
-            database=database, ledger=ledger, routing=routing, instances=instances, clock=clock
+            database=database,
+            ledger=ledger,
+            routing=routing,
+            instances=instances,
+            clock=clock,
+            leases=Leases(lease),
         )
         wiring = Wiring(settings, database, ledger, routing, dispatcher, clock)
         queue = make_queue(wiring)
@@ -199,7 +209,13 @@ def _parts(
     clock = wiring.clock
     changes = Changes(ledger=ledger, routing=routing)
     return Parts(
-        acceptor=Acceptor(ledger=ledger, routing=routing, queue=queue, clock=clock),
+        acceptor=Acceptor(
+            ledger=ledger,
+            routing=routing,
+            queue=queue,
+            clock=clock,
+            lease=wiring.dispatcher.leases.length,
+        ),
         explainer=Explainer(
             routing=routing, plugins=plugins, previewer=Previewer(instances), clock=clock
         ),

@@ -23,6 +23,7 @@ def plan_message(
     take_slot: TakeSlot,
     key: Key | None = None,
     step_deadline: timedelta | None = None,
+    lease: timedelta = LEASE,
 ) -> Plan:
     """Plan one delivery for each channel.
 
@@ -48,6 +49,7 @@ def plan_message(
             take_slot=take_slot,
             expires_at=message.expires_at,
             chained=chained,
+            lease=lease,
         )
         for position, channel in enumerate(channels)
     )
@@ -71,6 +73,7 @@ def plan_delivery(
     take_slot: TakeSlot,
     expires_at: datetime | None = None,
     chained: bool = False,
+    lease: timedelta = LEASE,
 ) -> NewDelivery:
     """Plan the delivery of one message through one channel."""
     delivery_id = new_id()
@@ -84,7 +87,7 @@ def plan_delivery(
             retry_step=0,
             token=new_id(),
             started_at=now,
-            lease_until=now + LEASE,
+            lease_until=now + lease,
         )
     return NewDelivery(
         id=delivery_id,

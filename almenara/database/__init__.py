@@ -8,12 +8,14 @@ are pools.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from asyncpg import Connection
+from asyncpg import connect as connect_to_postgres
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.context import TortoiseContext
 
@@ -42,6 +44,8 @@ _OLDEST_SQLITE = (3, 35, 0)
 _READERS = {"sqlite": "sqlite_reader", "postgres": "postgres_reader"}
 WRITERS = {"sqlite": "sqlite_writer", "postgres": "postgres_writer"}
 
+_SERVER_SETTINGS = {"idle_in_transaction_session_timeout": "30000", "timezone": "UTC"}
+
 
 @dataclass(frozen=True)
 class Database:
@@ -53,6 +57,8 @@ class Database:
     reader: BaseDBAsyncClient
     #: For migrations and the ledger, and for nobody else.
     writer: BaseDBAsyncClient
+    #: Where PostgreSQL is and how to log in there, as asyncpg names it; empty on SQLite.
+    address: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -79,6 +85,11 @@ class Database:
             return await self.writer.truncate_log()
         return True
 
+    async def connect(self, application_name: str) -> Connection:
+        """Open a connection to PostgreSQL outside the pools, on whatever event loop this runs."""
+        names = {"application_name": application_name}
+        return await connect_to_postgres(**self.address, server_settings=_SERVER_SETTINGS | names)
+
     async def close(self) -> None:
         """Close every connection."""
         await self.context.close_connections()
@@ -104,6 +115,7 @@ async def open_database(settings: Settings) -> Database:
         context=context,
         reader=context.connections.get(_READERS[dialect]),
         writer=context.connections.get(WRITERS[dialect]),
+        address={} if settings.uses_sqlite else _postgres_address(settings),
     )
     try:
         # The writer first: it turns the write-ahead log on, which the reader is not allowed to.
@@ -162,16 +174,9 @@ def _sqlite_connections(settings: Settings) -> dict[str, Any]:
 
 
 def _postgres_connections(settings: Settings) -> dict[str, Any]:
-    assert settings.database_url is not None  # noqa: S101 - the caller asked uses_sqlite
-    credentials = read_postgres_url(settings.database_url.get_secret_value()) | {
-        "timeout": 5,
-        "command_timeout": 30,
+    credentials = _postgres_address(settings) | {
         "application_name": "almenara",
-        "server_settings": {
-            # A process that is frozen inside a transaction keeps its locks no longer than this.
-            "idle_in_transaction_session_timeout": "10000",
-            "timezone": "UTC",
-        },
+        "server_settings": _SERVER_SETTINGS,
     }
     return {
         WRITERS["postgres"]: {
@@ -183,6 +188,12 @@ def _postgres_connections(settings: Settings) -> dict[str, Any]:
             "credentials": credentials | {"minsize": 1, "maxsize": 8},
         },
     }
+
+
+def _postgres_address(settings: Settings) -> dict[str, Any]:
+    assert settings.database_url is not None  # noqa: S101 - the caller asked uses_sqlite
+    url = settings.database_url.get_secret_value()
+    return read_postgres_url(url) | {"timeout": 5, "command_timeout": 30}
 
 
 def _check_sqlite_version() -> None:
@@ -215,8 +226,8 @@ def _unreachable(settings: Settings, error: Exception) -> str:
     """Say what could not be reached, without the password that stands in the URL."""
     if settings.uses_sqlite:
         return f"The database {settings.database_file} cannot be opened: {error}"
-    credentials = _postgres_connections(settings)[WRITERS["postgres"]]["credentials"]
-    where = f"{credentials['host']}:{credentials['port']}/{credentials['database']}"
+    address = _postgres_address(settings)
+    where = f"{address['host']}:{address['port']}/{address['database']}"
     return (
         f"The PostgreSQL database {where} cannot be reached ({type(error).__name__}). "
         "Check ALMENARA_DATABASE_URL and that the server runs."

@@ -45,15 +45,24 @@ class Transaction:
         return await self.client.execute_query_dict(self._words(sql), self._values(values))
 
     async def insert(
-        self, table: str, columns: Mapping[str, ColumnType], rows: Sequence[Sequence[object]]
+        self,
+        table: str,
+        columns: Mapping[str, ColumnType],
+        rows: Sequence[Sequence[object]],
+        *,
+        computed: Mapping[str, str] | None = None,
     ) -> None:
-        """Insert many rows by one statement; the values stand in the order of ``columns``."""
+        """Insert many rows by one statement; the values stand in the order of ``columns``.
+
+        Args:
+            computed: by column, what is stored instead of its value, written in SQL.
+        """
         if not rows:
             return
         source, values = self.rows(columns, rows)
-        names = ", ".join(columns)
+        picks = ", ".join((computed or {}).get(name, name) for name in columns)
         await self.execute(
-            f"INSERT INTO {table} ({names}) SELECT {names} FROM {source}",
+            f"INSERT INTO {table} ({', '.join(columns)}) SELECT {picks} FROM {source}",
             *values,
         )
 

@@ -1,12 +1,13 @@
 """The state machine of a delivery, and the only writer of a status.
 
 ``states`` says what there is and is pure; ``attempts`` and ``operator`` hold every statement that
-moves a delivery; ``messages`` rolls a message's status up. Each statement runs inside a transaction
-that the ledger opened.
+moves a delivery; ``leases`` says how long a claim is its holder's; ``messages`` rolls a message's
+status up. Each statement but a renewal runs inside a transaction that the ledger opened.
 """
 
 from almenara.deliveries.attempts import claim_due, rescue, settle
 from almenara.deliveries.chains import HAS_ITS_TURN
+from almenara.deliveries.leases import Held, renew
 from almenara.deliveries.messages import lock_messages, refresh_messages
 from almenara.deliveries.operator import cancel, give_back, insert, release
 from almenara.deliveries.rows import Key, NewDelivery, NewMessage, Plan
@@ -35,6 +36,7 @@ __all__ = [
     "LEASE",
     "TRANSITIONS",
     "Claim",
+    "Held",
     "Key",
     "MessageStatus",
     "NewDelivery",
@@ -54,6 +56,7 @@ __all__ = [
     "lock_messages",
     "refresh_messages",
     "release",
+    "renew",
     "rescue",
     "roll_up",
     "settle",

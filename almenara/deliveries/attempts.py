@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from almenara.database import Row, Transaction, read_id, read_timestamp
 from almenara.deliveries.chains import HAS_ITS_TURN, end_chains, pass_on, supersede
 from almenara.deliveries.failures import tell_failures
+from almenara.deliveries.leases import lease_end, present
 from almenara.deliveries.messages import lock_messages, refresh_messages
 from almenara.deliveries.states import (
     DEATHS_IN_COMPANY,
@@ -63,6 +65,7 @@ async def claim_due(
     now: datetime,
     oldest_first: bool = False,
     suspects: bool = False,
+    lease: timedelta = LEASE,
 ) -> list[Claim]:
     """Claim what is due, up to each channel's limit, the most urgent and oldest first.
 
@@ -80,16 +83,18 @@ async def claim_due(
     skip = "FOR UPDATE SKIP LOCKED" if transaction.dialect == "postgres" else ""
     claims: list[Claim] = []
     for channel, limit in limits:
+        claimed_at = time.monotonic()
         rows = await transaction.fetch(
             f"""
             WITH due AS MATERIALIZED ({picked} {skip})
             UPDATE delivery SET status = 'sending', attempt_number = attempt_number + 1,
-                token = $4, started_at = $5, lease_until = $6
+                token = $4, started_at = $5,
+                lease_until = {lease_end(transaction, "$5", "$6")}
             FROM due WHERE delivery.id = due.id
             RETURNING delivery.id, delivery.message_id, delivery.attempt_number,
-                delivery.retry_step
+                delivery.retry_step, delivery.lease_until
             """,
-            *(channel, now, limit, token, now, now + LEASE),
+            *(channel, now, limit, token, now, now + lease),
         )
         claims += [
             Claim(
@@ -100,7 +105,8 @@ async def claim_due(
                 retry_step=row["retry_step"],
                 token=token,
                 started_at=now,
-                lease_until=now + LEASE,
+                lease_until=read_timestamp(row["lease_until"]),
+                claimed_at=claimed_at,
             )
             for row in rows
         ]
@@ -227,15 +233,16 @@ async def rescue(
             which is SQLite under its file lock.
         except_for: deliveries that are known to be in living hands.
     """
+    clock = present(transaction, "$2")
     rows = await transaction.fetch(
-        """
+        f"""
         SELECT delivery.*, channel.on_unknown FROM delivery
         LEFT JOIN channel ON channel.name = delivery.channel
-        WHERE delivery.status = 'sending' AND (delivery.lease_until < $1 OR $2 = 1)
+        WHERE delivery.status = 'sending' AND (delivery.lease_until < {clock} OR $1 = 1)
         ORDER BY delivery.id
         """
         + ("FOR UPDATE OF delivery SKIP LOCKED" if transaction.dialect == "postgres" else ""),
-        *(now, int(all_of_them)),
+        *((int(all_of_them), now) if clock == "$2" else (int(all_of_them),)),
     )
     results = [_unknown(row, now) for row in rows if read_id(row["id"]) not in except_for]
     if results:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from almenara.database import Transaction, read_id
 from almenara.deliveries.chains import pass_on
+from almenara.deliveries.leases import lease_end
 from almenara.deliveries.messages import lock_messages, refresh_messages
 from almenara.deliveries.rows import NewDelivery
 from almenara.deliveries.states import Claim, Reason, Status
@@ -39,6 +40,7 @@ async def insert(transaction: Transaction, deliveries: Sequence[NewDelivery]) ->
             "replay_id": "uuid",
         },
         [_row(delivery) for delivery in deliveries],
+        computed={"lease_until": lease_end(transaction, "started_at", "lease_until")},
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -92,7 +93,8 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.CANCELLED: frozenset(),
 }
 
-#: How long a claim is its holder's; longer than the longest attempt (20 s) plus a margin.
+#: How long a claim is its holder's, unless it is renewed; longer than the longest attempt (20 s)
+#: plus a margin.
 LEASE = timedelta(seconds=30)
 
 #: So many processes may die on a delivery before it is held.
@@ -118,7 +120,10 @@ class Claim:
     #: The fence: only the holder of the row's token may move it.
     token: UUID
     started_at: datetime
-    lease_until: datetime
+    #: When the lease ends if it is not renewed.
+    lease_until: datetime = field(compare=False)
+    #: Not later than the lease began, by the monotonic clock: wall clocks jump.
+    claimed_at: float = field(default_factory=time.monotonic, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

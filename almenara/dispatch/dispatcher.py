@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
@@ -14,10 +13,11 @@ from uuid import UUID
 import structlog
 
 from almenara.database import Database
-from almenara.deliveries import LEASE, Claim, NewMessage, Result
+from almenara.deliveries import Claim, NewMessage, Result
 from almenara.dispatch.call import Ended, call_plugin
 from almenara.dispatch.detach import detached
 from almenara.dispatch.instances import Instances
+from almenara.dispatch.leases import Leases
 from almenara.dispatch.verdict import judge
 from almenara.errors import PluginError, TemporaryError, UnavailableError
 from almenara.ledger import Ledger, record_results, return_claims
@@ -32,9 +32,6 @@ log = get_logger("dispatch")
 #: A result that could not be recorded is tried again after so many seconds at the most.
 _LONGEST_RECORDING_WAIT = 2.0
 
-#: So much of the lease must be left at the deadline of an attempt, in seconds, to record it.
-_MARGIN = 5.0
-
 
 @dataclass(frozen=True, slots=True)
 class Ready:
@@ -42,8 +39,6 @@ class Ready:
 
     claim: Claim
     message: NewMessage
-    #: When the claim was made, by the monotonic clock: wall clocks jump.
-    claimed_at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +62,16 @@ class Dispatcher:
         routing: Routing,
         instances: Instances,
         clock: Callable[[], datetime],
+        leases: Leases,
     ) -> None:
         self._database = database
         self._ledger = ledger
         self._routing = routing
         self._instances = instances
         self._clock = clock
+        #: The claims whose attempts are under way here.
+        self.leases = leases
         self._abandon: asyncio.Future[None] | None = None
-        #: Results that are made but not recorded yet.
-        self.unrecorded_count = 0
 
     async def read(self, claims: Iterable[Claim]) -> list[Ready]:
         """Read what is to be sent for claims of deliveries that were stored before."""
@@ -95,7 +91,7 @@ class Dispatcher:
         ):
             channel = self._routing.table.channels.get(claim.channel)
             timeout = channel.timeout_seconds if channel else 0.0
-            if time.monotonic() - ready.claimed_at > LEASE.total_seconds() - timeout - _MARGIN:
+            if not self.leases.lasts(claim, timeout):
                 # The claim may run out while the plugin works: somebody else would send it too.
                 await self._give_back([claim])
                 return Attempted(result=None)
@@ -149,21 +145,17 @@ class Dispatcher:
 
     async def record(self, result: Result) -> None:
         """Record a result, trying as often as it takes: a late one moves nothing, by its fence."""
-        self.unrecorded_count += 1
         wait = 0.05
-        try:
-            while True:
-                try:
-                    on_time = await self._ledger.write(record_results, result, urgent=True)
-                    break
-                except UnavailableError:
-                    if not self._ledger.running:
-                        # The rescue of the next start records it as unknown.
-                        return
-                    await asyncio.sleep(wait)
-                    wait = min(wait * 2, _LONGEST_RECORDING_WAIT)
-        finally:
-            self.unrecorded_count -= 1
+        while True:
+            try:
+                on_time = await self._ledger.write(record_results, result, urgent=True)
+                break
+            except UnavailableError:
+                if not self._ledger.running:
+                    # The rescue of the next start records it as unknown.
+                    return
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, _LONGEST_RECORDING_WAIT)
         log.info(
             "attempt_made",
             message_id=str(result.claim.message_id),

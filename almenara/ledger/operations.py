@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from almenara.database import Transaction
 from almenara.deliveries import (
+    LEASE,
     Claim,
     Plan,
     Result,
@@ -41,6 +42,9 @@ class ClaimRequest:
     oldest_first: bool = False
     #: Only what processes have died on; whoever claims it tries it alone.
     suspects: bool = False
+    #: The configuration that the limits were read from; nothing is claimed by an older one.
+    revision: int | None = None
+    lease: timedelta = LEASE
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +73,8 @@ async def accept_messages(transaction: Transaction, plans: Sequence[Plan]) -> Se
     Nothing is written for a plan that was made from an older configuration, or whose key stood
     already.
     """
-    # Shared: another process that changes the configuration waits until these are committed, and
-    # so sees the deliveries of a channel that it deletes.
-    share = "FOR SHARE" if transaction.dialect == "postgres" else ""
-    [row] = await transaction.fetch(f"SELECT revision FROM configuration WHERE id = 1 {share}")
-    fresh = [plan for plan in plans if plan.revision == row["revision"]]
+    revision = await _shared_revision(transaction)
+    fresh = [plan for plan in plans if plan.revision == revision]
     lost = await keep_keys(transaction, fresh)
     won = [plan for plan in fresh if plan.message.id not in lost]
     await insert_messages(transaction, won)
@@ -114,8 +115,18 @@ async def insert_messages(transaction: Transaction, plans: Sequence[Plan]) -> No
 
 
 async def claim(transaction: Transaction, requests: Sequence[ClaimRequest]) -> Sequence[Claimed]:
-    """Claim what is due for each request, as far as the channels' limits allow it."""
-    return [await _claim_one(transaction, request) for request in requests]
+    """Claim what is due for each request, as far as the channels' limits allow it.
+
+    Nothing for a request that knows an older configuration: so a channel that was disabled or
+    deleted receives nothing that is claimed after that is committed, whichever process did it.
+    """
+    revision = await _shared_revision(transaction)
+    return [
+        await _claim_one(transaction, request)
+        if request.revision in {None, revision}
+        else Claimed(())
+        for request in requests
+    ]
 
 
 async def _claim_one(transaction: Transaction, request: ClaimRequest) -> Claimed:
@@ -126,6 +137,7 @@ async def _claim_one(transaction: Transaction, request: ClaimRequest) -> Claimed
         now=request.now,
         oldest_first=request.oldest_first,
         suspects=request.suspects,
+        lease=request.lease,
     )
     closed = await use(transaction, allowance, claims, now=request.now)
     return Claimed(claims, closed)
@@ -172,6 +184,17 @@ async def return_claims(
     """Undo claims whose attempts were never begun."""
     await give_back(transaction, [one for many in claims for one in many])
     return [None] * len(claims)
+
+
+async def _shared_revision(transaction: Transaction) -> int:
+    """Read the configuration's revision, which stays so until the transaction ends.
+
+    Another process that changes the configuration waits until this is committed, and so sees the
+    deliveries of a channel that it deletes.
+    """
+    share = "FOR SHARE" if transaction.dialect == "postgres" else ""
+    [row] = await transaction.fetch(f"SELECT revision FROM configuration WHERE id = 1 {share}")
+    return int(row["revision"])
 
 
 async def _insert_attempts(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from almenara.database import Database, read_timestamp
 
@@ -40,3 +40,8 @@ async def next_due(database: Database) -> dict[str, datetime]:
         known = moments.get(row["channel"])
         moments[row["channel"]] = moment if known is None else min(known, moment)
     return moments
+
+
+def seconds_until(moment: datetime, now: datetime) -> float:
+    """Return how long it is until a moment, in seconds; 0 when it has passed."""
+    return max((moment - now) / timedelta(seconds=1), 0.0)

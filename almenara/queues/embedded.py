@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from almenara.database import Database
-from almenara.deliveries import Result, Status
+from almenara.deliveries import Claim, Result, Status
 from almenara.dispatch import Attempted, Dispatcher, Ready
 from almenara.errors import UnavailableError
 from almenara.ledger import (
@@ -28,6 +28,7 @@ from almenara.ledger import (
 )
 from almenara.queues import due
 from almenara.queues.gates import Gates
+from almenara.queues.renewal import Renewal
 from almenara.queues.rescue import Rescue
 from almenara.queues.slots import Slots, Turns
 from almenara.queues.suspects import Suspects
@@ -73,13 +74,13 @@ class EmbeddedQueue:
         self._gates = Gates(routing)
         self._wake = asyncio.Event()
         self._attempts: set[asyncio.Task[None]] = set()
-        #: The deliveries whose attempts are under way here.
-        self._in_flight: set[UUID] = set()
+        self._leases = dispatcher.leases
+        self._renewal = Renewal(database, self._leases)
         self._scanning: asyncio.Task[None] | None = None
         self._draining = False
         #: The channels that may have something due waiting for a slot.
         self._backlog: set[str] = set()
-        self._rescue = Rescue(ledger=ledger, clock=clock, in_flight=self._in_flight)
+        self._rescue = Rescue(ledger=ledger, clock=clock, leases=self._leases)
         self._suspects = Suspects(database)
         #: Slots that threads keep which run on in spite of their deadline.
         self._lingering_count = 0
@@ -106,8 +107,8 @@ class EmbeddedQueue:
         for one in ready:
             task = asyncio.create_task(self._attempt(one), name="attempt")
             self._attempts.add(task)
-            self._in_flight.add(one.claim.delivery_id)
-            task.add_done_callback(partial(self._ended, one.claim.delivery_id))
+            self._leases.hold(one.claim)
+            task.add_done_callback(partial(self._ended, one.claim))
 
     def ring(self, channels: Iterable[str]) -> None:
         """Look for what is due now; a closed channel is looked at when it opens."""
@@ -119,6 +120,7 @@ class EmbeddedQueue:
 
     async def start(self) -> None:
         """Take back what dead processes held, and begin to scan."""
+        self._renewal.start()
         await self._rescue.all(orphans_only=not self._alone)
         self._scanning = asyncio.create_task(self._scan_forever(), name="due scan")
 
@@ -137,11 +139,13 @@ class EmbeddedQueue:
         for attempt in self._attempts:
             # The database takes nothing: the next start records these as unknown.
             attempt.cancel()
+        await self._renewal.stop()
 
     @property
     def healthy(self) -> bool:
-        """Whether the scan runs."""
-        return self._scanning is not None and not self._scanning.done()
+        """Whether the scan runs, and leases are renewed."""
+        scanning = self._scanning is not None and not self._scanning.done()
+        return scanning and self._renewal.healthy
 
     async def _attempt(self, ready: Ready) -> None:
         """Make one attempt and record it; its slot is free as soon as the plugin has ended."""
@@ -172,10 +176,10 @@ class EmbeddedQueue:
             # It, or the next one of its chain, may be due before the scan would look again.
             self._wake.set()
 
-    def _ended(self, delivery_id: UUID, attempt: asyncio.Task[None]) -> None:
+    def _ended(self, claim: Claim, attempt: asyncio.Task[None]) -> None:
         self._attempts.discard(attempt)
-        self._in_flight.discard(delivery_id)
-        self._suspects.ended(delivery_id)
+        self._leases.let_go(claim)
+        self._suspects.ended(claim.delivery_id)
         if self._suspects.hold:
             self._wake.set()
 
@@ -188,15 +192,15 @@ class EmbeddedQueue:
             sleep = _LONGEST_SLEEP
             try:
                 sleep = await self._scan()
-                # A result that is on its way is better than "unknown".
-                if not self._dispatcher.unrecorded_count:
-                    await self._rescue.now_and_then()
+                await self._rescue.now_and_then()
             except UnavailableError as error:
                 log.warning("scan_postponed", reason=error.message)
+                self._rescue.put_off()
             except Exception:
                 log.exception("scan_failed")
+                self._rescue.put_off()
             if not self._draining:
-                await self._sleep(sleep)
+                await self._sleep(min(sleep, _LONGEST_SLEEP))
 
     async def _sleep(self, seconds: float) -> None:
         try:
@@ -227,13 +231,13 @@ class EmbeddedQueue:
         self._backlog.update(channel.name for channel in channels)
         shares = self._slots.share(channels)
         if shares:
-            await self._claim(shares, now)
+            await self._claim(shares, now, table.revision)
         later = [moment for moment in next_due.values() if moment > now]
         later += self._gates.openings()
-        return _seconds_until(min(later), now) if later else _LONGEST_SLEEP
+        return min([due.seconds_until(one, now) for one in later], default=_LONGEST_SLEEP)
 
     async def _claim(
-        self, shares: dict[str, int], now: datetime, *, suspects: bool = False
+        self, shares: dict[str, int], now: datetime, revision: int, *, suspects: bool = False
     ) -> UUID | None:
         """Claim up to the slots that were taken, begin what was claimed, return what was not.
 
@@ -244,7 +248,9 @@ class EmbeddedQueue:
         ready: list[Ready] = []
         try:
             oldest_first = not suspects and self._turns.oldest_first()
-            request = ClaimRequest(tuple(shares.items()), now, oldest_first, suspects)
+            request = ClaimRequest(
+                tuple(shares.items()), now, oldest_first, suspects, revision, self._leases.length
+            )
             claimed = await self._ledger.write(claim, request, urgent=True)
             self._gates.close(claimed.closed, now)
             ready = await self._dispatcher.read(claimed.claims)
@@ -259,10 +265,9 @@ class EmbeddedQueue:
                 for _ in range(count):
                     self._slots.give_back(channel)
         self.start_attempts(ready)
-        if not ready:
-            return None
-        self._wake.set()
-        return ready[0].claim.delivery_id
+        if ready or (await self._routing.refresh()).revision != revision:
+            self._wake.set()
+        return ready[0].claim.delivery_id if ready else None
 
     async def _expire(self, now: datetime) -> None:
         """Fail what waits and whose time is over; a write only when there is any."""
@@ -286,10 +291,7 @@ class EmbeddedQueue:
             self._suspects.hold = bool(usable)
             alone = self._slots.taken_count == self._lingering_count
             if usable and alone and self._slots.take(usable[0]):
-                self._suspects.began(await self._claim({usable[0].name: 1}, now, suspects=True))
+                self._suspects.began(
+                    await self._claim({usable[0].name: 1}, now, table.revision, suspects=True)
+                )
         return self._suspects.hold
-
-
-def _seconds_until(moment: datetime, now: datetime) -> float:
-    """Return the sleep until a moment, not longer than the longest."""
-    return min(max((moment - now) / timedelta(seconds=1), 0.0), _LONGEST_SLEEP)

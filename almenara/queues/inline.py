@@ -54,10 +54,11 @@ class InlineQueue:
         table = await self._routing.refresh()
         await self._ledger.write(expire_stale, now, urgent=True)
         limits = [(one.name, one.concurrency) for one in table.channels.values() if one.enabled]
-        request = ClaimRequest(limits, now, self._turns.oldest_first())
+        turn = self._turns.oldest_first()
+        request = ClaimRequest(limits, now, turn, revision=table.revision)
         claims = [*(await self._ledger.write(claim, request, urgent=True)).claims]
         # One after another: each is alone anyway.
-        request = ClaimRequest(limits, now, suspects=True)
+        request = ClaimRequest(limits, now, suspects=True, revision=table.revision)
         claims += (await self._ledger.write(claim, request, urgent=True)).claims
         results = []
         for ready in await self._dispatcher.read(claims):

@@ -12,7 +12,6 @@ from almenara.database import Database, read_timestamp
 from almenara.deliveries import (
     DEATHS_ALLOWED,
     DEATHS_IN_COMPANY,
-    LEASE,
     Claim,
     Outcome,
     Plan,
@@ -36,6 +35,7 @@ from tests.stored import (
     attempts_of,
     claims_of,
     deliveries_of,
+    end_leases,
     in_transaction,
     message_status,
     opened_database,
@@ -71,6 +71,8 @@ async def cancelled(
 async def rescued(
     database: Database, *, now: datetime = LATER, all_of_them: bool = False
 ) -> Sequence[Result]:
+    if not all_of_them:
+        await end_leases(database)
     request = RescueRequest(now=now, all_of_them=all_of_them)
     [results] = await in_transaction(database, lambda one: rescue_orphans(one, [request]))
     return results
@@ -220,13 +222,6 @@ async def test_what_a_dead_process_held_is_due_again_with_an_attempt_of_unknown_
     assert attempt["duration_ms"] == 300_000
 
 
-async def test_only_an_expired_lease_is_rescued_while_others_may_live(database: Database) -> None:
-    plan = await stored(database, claimed=True)
-    assert await rescued(database, now=NOW + LEASE) == []
-    assert await message_status(database, plan) == "sending"
-    assert len(await rescued(database, now=NOW + LEASE + timedelta(microseconds=1))) == 1
-
-
 async def test_everything_is_rescued_at_once_where_no_other_process_can_live(
     database: Database,
 ) -> None:
@@ -304,6 +299,7 @@ async def test_the_result_of_a_rescued_claim_is_late(database: Database) -> None
 )
 async def test_two_rescues_at_the_same_time_share_nothing(database: Database) -> None:
     plan = await stored(database, claimed=True)
+    await end_leases(database)
     request = RescueRequest(now=LATER)
     async with database.transaction() as first, database.transaction() as second:
         [mine] = await rescue_orphans(first, [request])

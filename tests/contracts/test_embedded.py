@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from almenara.app import embedded_queue
-from almenara.dispatch import dispatcher
 from almenara.queues import rescue
 from tests.contracts.test_queues import bench_of
 from tests.plugins.author import Author
@@ -79,7 +78,8 @@ async def test_a_claim_that_grew_too_old_is_given_back_unsent(
     author = Author(settings.plugins_dir)
     async with bench_of(settings, embedded_queue) as bench:
         await bench.channel("Sink")
-        monkeypatch.setattr(dispatcher, "_MARGIN", 60.0)
+        leases = bench.parts.queue._dispatcher.leases  # type: ignore[attr-defined]  # the embedded queue's
+        monkeypatch.setattr(leases, "margin", 60.0)
         plan = await bench.accept("hello", "sink")
 
         async def given_back() -> bool:
@@ -87,7 +87,7 @@ async def test_a_claim_that_grew_too_old_is_given_back_unsent(
 
         await until(given_back)
         assert author.traces() == []
-        monkeypatch.setattr(dispatcher, "_MARGIN", 5.0)
+        monkeypatch.setattr(leases, "margin", 5.0)
         story = await bench.attempted(plan)
     assert story.message.status == "sent"
     assert [one.number for one in story.attempts[plan.deliveries[0].id]] == [1]
