@@ -201,6 +201,17 @@ async def running(
         yield parts
 
 
+async def prepare(settings: Settings) -> None:
+    """Make the tables of an empty database, before several processes serve it.
+
+    Raises:
+        ConfigurationError: the database, its schema or the key cannot be used.
+    """
+    async with opened(settings) as database:
+        open_vault(settings)
+        await _prepare(database)
+
+
 def _parts(
     wiring: Wiring, queue: Queue, plugins: Plugins, vault: Vault, instances: Instances
 ) -> Parts:

@@ -12,7 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from almenara.errors import ConfigurationError
 
@@ -44,6 +52,12 @@ class Settings(BaseModel):
     )
     port: int = Field(
         default=8000, ge=0, le=65535, description="The TCP port to serve on; 0 takes any free one."
+    )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="How many server processes share the port; more than one needs PostgreSQL.",
     )
     secret_key: SecretStr | None = Field(
         default=None,
@@ -112,6 +126,16 @@ class Settings(BaseModel):
             ("postgres://", "postgresql://")
         ):
             raise ValueError("must start with postgres:// (for SQLite, set ALMENARA_DATA_DIR)")
+        return value
+
+    @field_validator("workers")
+    @classmethod
+    def _check_workers(cls, value: int, info: ValidationInfo) -> int:
+        if value > 1 and info.data.get("database_url", "wrong itself") is None:
+            raise ValueError(
+                "SQLite is served by one process, which holds its file lock; use PostgreSQL "
+                "(ALMENARA_DATABASE_URL) for several, or leave --workers out"
+            )
         return value
 
     @property

@@ -7,7 +7,10 @@ Every line of the process goes through here, uvicorn's and the plugins' included
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import sys
+from functools import partial
 from typing import Any, Literal
 
 import structlog
@@ -22,11 +25,22 @@ def get_logger(name: str) -> Any:
     return structlog.stdlib.get_logger(f"almenara.{name}")
 
 
+def process_name() -> str:
+    """Return what this process is called among those that share a database."""
+    return f"{os.getpid()}@{socket.gethostname()}"
+
+
 def configure(
     log_format: Literal["auto", "human", "json"] = "auto",
     level: Literal["debug", "info", "warning", "error"] = "info",
+    *,
+    process: str | None = None,
 ) -> None:
-    """Send every log line of the process to standard error in one format."""
+    """Send every log line of the process to standard error in one format.
+
+    Args:
+        process: stands in every line, where several processes write.
+    """
     human = log_format == "human" or (log_format == "auto" and sys.stderr.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -35,6 +49,8 @@ def configure(
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    if process is not None:
+        shared.append(partial(_name_process, process))
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -66,6 +82,12 @@ def configure(
     # The libraries' own chatter: each request and each statement would be a line.
     for name in ("aiosqlite", "tortoise", "asyncio", "uvicorn.access", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _name_process(process: str, _logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Say which process wrote a line."""
+    event["process"] = process
+    return event
 
 
 def _cut_values(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

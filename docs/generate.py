@@ -57,7 +57,8 @@ def settings_page() -> str:
             "",
             *_table(("name", "default", "allowed", "what it is"), rows),
             "",
-            "`almenara serve` takes `--host` and `--port`, which win over the environment.",
+            "`almenara serve` takes `--host`, `--port` and `--workers`, which win over the",
+            "environment.",
             "",
             "The other commands are clients of the server, and read only these:",
             "",
@@ -114,7 +115,7 @@ def cli_page() -> str:
     lines = ["# The command line", "", _NOTE, _paragraphs(root.help or "")]
     for name, command in _commands(root):
         lines += ["", f"## {name}", "", _paragraphs(command.help or "")]
-        rows = [_parameter(one) for one in command.params]
+        rows = [_parameter(one) for one in command.params if not getattr(one, "hidden", False)]
         if rows:
             lines += ["", *_table(("argument or option", "what it is"), rows)]
     lines += ["", "## Exit codes", ""]

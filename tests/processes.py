@@ -27,7 +27,11 @@ class ServerProcess:
         database_url: str | None = None,
         environ: Mapping[str, str] | None = None,
         arguments: tuple[str, ...] = (),
+        lease_seconds: float | None = None,
+        clock_ahead_seconds: float = 0.0,
     ) -> None:
+        #: An odd one is made of the same parts; see tests/odd_server.py.
+        self._module = "almenara" if lease_seconds is None else "tests.odd_server"
         self.environ = (
             {name: value for name, value in os.environ.items() if not name.startswith("ALMENARA_")}
             | {
@@ -44,6 +48,10 @@ class ServerProcess:
                     "ALMENARA_SECRET_KEY": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
                 }
             )
+            | {
+                "ALMENARA_TEST_LEASE_SECONDS": str(lease_seconds),
+                "ALMENARA_TEST_CLOCK_AHEAD_SECONDS": str(clock_ahead_seconds),
+            }
             | dict(environ or {})
         )
         self._arguments = arguments
@@ -57,7 +65,7 @@ class ServerProcess:
         """Start it, and wait until it says where it serves (or ends)."""
         self._serving.clear()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "almenara", "serve", "--port", "0", *self._arguments],
+            [sys.executable, "-m", self._module, "serve", "--port", "0", *self._arguments],
             env=self.environ,
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from almenara.api.dependencies import Parts, PartsNeeded
-from almenara.telemetry import get_logger
+from almenara.telemetry import get_logger, process_name
 
 log = get_logger("api")
 router = APIRouter(tags=["health"])
@@ -29,6 +29,8 @@ class Readiness(BaseModel):
     status: str
     #: Each part: ``ok``, or what is wrong with it.
     checks: dict[str, str]
+    #: Which of the processes that share the database answered.
+    process: str
 
 
 @router.get("/healthz")
@@ -47,7 +49,8 @@ async def readyz(parts: PartsNeeded, response: Response) -> Readiness:
     }
     ready = all(check == "ok" for check in checks.values())
     response.status_code = 200 if ready else 503
-    return Readiness(status="ready" if ready else "not ready", checks=checks)
+    status = "ready" if ready else "not ready"
+    return Readiness(status=status, checks=checks, process=process_name())
 
 
 async def _database(parts: Parts) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
-import ipaddress
 import json
 import os
 import signal
 import socket
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from almenara.errors import ConfigurationError
+from almenara.cli.address import announce, check_address, listening
 from almenara.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -31,24 +31,50 @@ Insecure = Annotated[
     bool,
     typer.Option("--insecure", help="Serve on an address that others reach, without tokens."),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=64, help="How many processes share the port; more than one needs PostgreSQL."
+    ),
+]
+#: What `--workers` hands to each of its processes.
+Listener = Annotated[int | None, typer.Option("--listener", hidden=True)]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for machines.")]
 
 
-def serve(host: Host = None, port: Port = None, insecure: Insecure = False) -> None:
+def serve(
+    host: Host = None,
+    port: Port = None,
+    workers: Workers = None,
+    insecure: Insecure = False,
+    listener: Listener = None,
+) -> None:
     """Serve the API and send in the background; an empty database is made at once.
 
     Example: almenara serve --port 8123
     """
-    settings = read_settings(host=host, port=port)
-    _check_address(settings.host, insecure=insecure)
+    settings = read_settings(host=host, port=port, workers=workers)
     import uvloop
 
-    from almenara.telemetry import configure
+    from almenara.telemetry import configure, process_name
 
-    configure(settings.log_format, settings.log_level)
+    # On PostgreSQL others may serve the same database, and their lines stand beside ours.
+    name = None if settings.uses_sqlite else process_name()
+    configure(settings.log_format, settings.log_level, process=name)
     # What a plugin's C code does to the process is at least named: by its file and line.
     faulthandler.enable(_STDERR)
-    uvloop.run(_serve(settings))
+    if listener is not None:
+        uvloop.run(_serve(settings, socket.socket(fileno=listener), worker=True))
+        return
+    check_address(settings.host, insecure=insecure)
+    if settings.workers == 1:
+        uvloop.run(_serve(settings))
+        return
+    from almenara.cli.workers import serve_by_workers
+
+    code = uvloop.run(serve_by_workers(settings))
+    if code:
+        raise typer.Exit(code)
 
 
 def migrate(as_json: AsJson = False) -> None:
@@ -78,8 +104,15 @@ def check(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-async def _serve(settings: Settings) -> None:
-    """Serve until a signal; then answer what is under way, drain, and end."""
+async def _serve(
+    settings: Settings, inherited: socket.socket | None = None, *, worker: bool = False
+) -> None:
+    """Serve until a signal; then answer what is under way, drain, and end.
+
+    Args:
+        inherited: the socket to listen on, instead of one of its own.
+        worker: also end, in the same way, when the process that started it is gone.
+    """
     import uvicorn
 
     from almenara.app import build, running
@@ -88,7 +121,7 @@ async def _serve(settings: Settings) -> None:
     async with running(settings) as parts:
         app = build(settings)
         app.state.parts = parts
-        with _listening(settings) as listener:
+        with inherited or listening(settings) as listener:
             config = uvicorn.Config(
                 app,
                 lifespan="off",
@@ -97,12 +130,13 @@ async def _serve(settings: Settings) -> None:
                 server_header=False,
                 timeout_graceful_shutdown=_ANSWER_SECONDS,
             )
-            _announce(settings, listener.getsockname()[1])
-            await _server(config).serve(sockets=[listener])
+            if not worker:
+                announce(settings, listener.getsockname()[1])
+            await _server(config, worker=worker).serve(sockets=[listener])
         get_logger("app").info("stopping")
 
 
-def _server(config: uvicorn.Config) -> uvicorn.Server:
+def _server(config: uvicorn.Config, *, worker: bool) -> uvicorn.Server:
     """Make a server that leaves signals to us: uvicorn would die of its own before the drain."""
     import contextlib
     from collections.abc import Iterator
@@ -115,6 +149,9 @@ def _server(config: uvicorn.Config) -> uvicorn.Server:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stop)
+            if worker:
+                # Its other end is the parent's, and is closed when that dies, however it does.
+                loop.add_reader(sys.stdin.fileno(), self.end_alone)
             yield
 
         def stop(self) -> None:
@@ -123,38 +160,11 @@ def _server(config: uvicorn.Config) -> uvicorn.Server:
                 os._exit(1)
             self.should_exit = True
 
+        def end_alone(self) -> None:
+            asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+            self.should_exit = True
+
     return Server(config)
-
-
-def _listening(settings: Settings) -> socket.socket:
-    """Open the listening socket.
-
-    Raises:
-        ConfigurationError: the address is taken, or is not this machine's.
-    """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
-    except OSError as error:
-        raise ConfigurationError(
-            f"{settings.host}:{settings.port} cannot be served: {error.strerror or error}. "
-            "Choose another port with --port, or stop what has it."
-        ) from error
-
-
-def _announce(settings: Settings, port: int) -> None:
-    """Say where it serves."""
-    from almenara.telemetry import get_logger
-
-    log = get_logger("app")
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    log.info("serving", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")
-    if not is_loopback(settings.host):
-        log.warning(
-            "insecure",
-            reason="anyone who reaches this address can send and read messages: no tokens are "
-            "asked for",
-        )
 
 
 async def _migrate(settings: Settings) -> list[str]:
@@ -163,20 +173,3 @@ async def _migrate(settings: Settings) -> list[str]:
 
     async with opened(settings) as database:
         return await apply_migrations(database)
-
-
-def _check_address(host: str, *, insecure: bool) -> None:
-    if not insecure and not is_loopback(host):
-        raise ConfigurationError(
-            f"Without authentication, {host} is not served: anyone who reaches it could send and "
-            "read messages. Serve 127.0.0.1, or add --insecure if something in front of it asks "
-            "for tokens."
-        )
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether an address is reached from this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -44,7 +44,11 @@ _OLDEST_SQLITE = (3, 35, 0)
 _READERS = {"sqlite": "sqlite_reader", "postgres": "postgres_reader"}
 WRITERS = {"sqlite": "sqlite_writer", "postgres": "postgres_writer"}
 
-_SERVER_SETTINGS = {"idle_in_transaction_session_timeout": "30000", "timezone": "UTC"}
+_SERVER_SETTINGS = {
+    # A process that is frozen inside a transaction keeps its locks no longer than this.
+    "idle_in_transaction_session_timeout": "10000",
+    "timezone": "UTC",
+}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from almenara.telemetry import process_name
 from tests.serving import Client, make_settings, served, until
 
 READY = {"database": "ok", "ledger": "ok", "queue": "ok"}
@@ -79,7 +80,8 @@ async def test_a_server_that_serves_is_alive_and_ready(client: Client) -> None:
     alive = await client.get("/healthz")
     assert (alive.status, alive.body) == (200, {"status": "ok"})
     ready = await client.get("/readyz")
-    assert (ready.status, ready.body) == (200, {"status": "ready", "checks": READY})
+    assert ready.status == 200
+    assert ready.body == {"status": "ready", "checks": READY, "process": process_name()}
 
 
 async def test_without_its_ledger_a_server_is_alive_but_not_ready(client: Client) -> None:

@@ -1,0 +1,28 @@
+"""`almenara serve` with what a test makes odd: a lease that is short, a clock that is wrong.
+
+Run as ``python -m tests.odd_server serve ...``; production has no such switches.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from datetime import timedelta
+
+from almenara import app
+from almenara.cli import run
+
+
+def main() -> int:
+    """Serve with the lease and the clock that the environment names."""
+    lease = timedelta(seconds=float(os.environ["ALMENARA_TEST_LEASE_SECONDS"]))
+    ahead = timedelta(seconds=float(os.environ["ALMENARA_TEST_CLOCK_AHEAD_SECONDS"]))
+    app.running = functools.partial(  # type: ignore[assignment]  # the same with two arguments given
+        app.running, lease=lease, clock=lambda: app.utc_now() + ahead
+    )
+    return run(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
