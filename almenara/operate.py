@@ -172,7 +172,7 @@ class Operator:
 
     async def _insert_first(self, transaction: Transaction, message: Row) -> Sequence[NewDelivery]:
         """Route a message that had no route."""
-        table = self._routing.table
+        table = await self._routing.read_in(transaction)
         topic = table.topics.get(message["topic"] or "")
         content = await Message.get(id=message["id"], using_db=transaction.client)
         route = route_of(table, topic, content) if topic else None

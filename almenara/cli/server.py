@@ -31,7 +31,7 @@ Insecure = Annotated[
     bool,
     typer.Option("--insecure", help="Serve on an address that others reach, without tokens."),
 ]
-Workers = Annotated[
+WorkerCount = Annotated[
     int | None,
     typer.Option(
         min=1, max=64, help="How many processes share the port; more than one needs PostgreSQL."
@@ -45,7 +45,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for machines."
 def serve(
     host: Host = None,
     port: Port = None,
-    workers: Workers = None,
+    workers: WorkerCount = None,
     insecure: Insecure = False,
     listener: Listener = None,
 ) -> None:

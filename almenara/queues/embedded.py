@@ -120,8 +120,8 @@ class EmbeddedQueue:
 
     async def start(self) -> None:
         """Take back what dead processes held, and begin to scan."""
-        self._renewal.start()
         await self._rescue.all(orphans_only=not self._alone)
+        self._renewal.start()
         self._scanning = asyncio.create_task(self._scan_forever(), name="due scan")
 
     async def drain(self, grace_seconds: float) -> None:

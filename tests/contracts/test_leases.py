@@ -92,7 +92,8 @@ async def test_on_postgresql_a_lease_ends_by_the_clock_of_the_database(
     born = await stored(database, claimed=True, now=NOW + skew)
     waiting = await stored(database, now=NOW + skew)
     request = ClaimRequest([("team", 1)], NOW + skew)
-    [[fetched]] = await in_transaction(database, lambda one: claim(one, [request]))
+    [answer] = await in_transaction(database, lambda one: claim(one, [request]))
+    [fetched] = answer.claims
     assert fetched.message_id == waiting.message.id
     for one in (*claims_of(born), fetched):
         assert LEASE.total_seconds() - 10 < await leased_seconds(database, one)
@@ -133,8 +134,8 @@ async def test_nothing_is_claimed_by_an_older_configuration(database: Database) 
     [row] = await database.fetch("SELECT revision FROM configuration")
     for revision, count in ((row["revision"] - 1, 0), (row["revision"], 1)):
         request = ClaimRequest([("team", 1)], NOW, revision=revision)
-        [claims] = await in_transaction(database, lambda one, r=request: claim(one, [r]))
-        assert len(claims) == count
+        [answer] = await in_transaction(database, lambda one, r=request: claim(one, [r]))
+        assert len(answer.claims) == count
 
 
 def a_claim() -> Claim:

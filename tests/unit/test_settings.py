@@ -23,6 +23,7 @@ GIVEN: dict[str, tuple[str, object]] = {
     "plugins_dir": ("/etc/almenara/plugins", Path("/etc/almenara/plugins")),
     "host": ("::1", "::1"),
     "port": ("8123", 8123),
+    "workers": ("1", 1),
     "secret_key": (KEY, SecretStr(KEY)),
     "egress_allow": ("10.1.0.0/16, 127.0.0.0/8,", ("10.1.0.0/16", "127.0.0.0/8")),
     "max_body_bytes": ("65536", 65536),
@@ -61,6 +62,16 @@ def test_a_setting_comes_from_the_file_that_the_environment_names(
     path = tmp_path / name
     path.write_text(text + "\n")
     assert getattr(read_settings({f"ALMENARA_{name.upper()}_FILE": str(path)}), name) == value
+
+
+def test_several_processes_need_postgresql() -> None:
+    [mistake] = _mistakes({"ALMENARA_WORKERS": "2"})
+    assert mistake.startswith("ALMENARA_WORKERS: SQLite is served by one process")
+    assert "use PostgreSQL" in mistake
+    [mistake] = _mistakes({"ALMENARA_WORKERS": "2", "ALMENARA_DATABASE_URL": "mysql://x"})
+    assert mistake.startswith("ALMENARA_DATABASE_URL")
+    url = "postgres://me@db/almenara"
+    assert read_settings({"ALMENARA_DATABASE_URL": url}, workers=3).workers == 3
 
 
 def test_without_anything_it_is_sqlite_on_loopback() -> None:

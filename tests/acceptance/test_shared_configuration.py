@@ -1,0 +1,102 @@
+"""A change that one process makes holds in every other one on its PostgreSQL database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.test_shared_database import Databases, arrivals, channel, fleet, hand_in
+from tests.plugins.http_receiver import Answer, HttpReceiver
+from tests.serving import until
+
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
+
+
+async def test_what_one_process_is_told_of_channels_and_topics_the_other_one_knows_at_once(
+    tmp_path: Path, postgres_database: Databases
+) -> None:
+    async with (
+        HttpReceiver() as old,
+        HttpReceiver() as new,
+        fleet(tmp_path, postgres_database()) as two,
+    ):
+        first, second = two.clients
+        await channel(first, "sink", "Webhook", settings={"url": old.url})
+        topic = await first.call("PUT", "/v1/topics/sales", {"channels": ["sink"]})
+        assert topic.status == 201
+        ids = []
+        for receiver in (old, new):
+            accepted = await second.post(
+                "/v1/messages", {"topic": "sales", "description": receiver.url}
+            )
+            assert accepted.status == 202, accepted.text
+            ids.append(accepted.body["deliveries"][0]["id"])
+            await second.final(accepted.body["id"])
+            moved = await first.call("PATCH", "/v1/channels/sink", {"settings": {"url": new.url}})
+            assert moved.status == 200
+        assert [list(arrivals(one)) for one in (old, new)] == [[ids[0]], [ids[1]]]
+        gone = await second.call("DELETE", "/v1/channels/sink?force=true")
+        assert gone.status == 204
+        refused = await first.post("/v1/messages", {"channel": "sink", "description": "x"})
+        assert (refused.status, refused.body["code"]) == (422, "channel_not_found")
+
+
+async def test_what_waits_is_sent_as_the_channel_was_changed_elsewhere(
+    tmp_path: Path, postgres_database: Databases
+) -> None:
+    async with (
+        HttpReceiver() as old,
+        HttpReceiver() as new,
+        fleet(tmp_path, postgres_database()) as two,
+    ):
+        first, second = two.clients
+        await channel(first, "sink", "Webhook", settings={"url": old.url}, enabled=False)
+        ids = await hand_in(second, "sink", 40)
+        await channel(second, "sink", "Webhook", settings={"url": new.url})
+        await two.settled()
+    assert old.received == []
+    assert sorted(arrivals(new)) == sorted(ids)
+
+
+async def test_a_channel_that_was_disabled_elsewhere_receives_nothing_claimed_after_that(
+    tmp_path: Path, postgres_database: Databases
+) -> None:
+    async with HttpReceiver() as receiver, fleet(tmp_path, postgres_database()) as two:
+        receiver.answer = Answer(delay_seconds=0.02)
+        first, second = two.clients
+        await channel(first, "sink", "Webhook", settings={"url": receiver.url}, concurrency=4)
+        await channel(first, "witness", "Log")
+        ids = await hand_in(first, "sink", 300)
+        for switched in range(6):
+            client = two.clients[switched % 2]
+            off = await client.call("PATCH", "/v1/channels/sink", {"enabled": False})
+            assert off.status == 200
+            claimed = await two.rows.fetchval(CLAIMED)
+            for one in (first, second):
+                # Nothing is born claimed for it, and a scan has passed.
+                ids += await hand_in(one, "sink", 1)
+                waits = await one.post(
+                    "/v1/messages", {"channel": "witness", "description": "a scan"}
+                )
+                await one.final(waits.body["id"])
+            await until(_nothing_is_sent(two.rows))
+            assert await two.rows.fetchval(CLAIMED) == claimed
+            client = two.clients[(switched + 1) % 2]
+            await client.call("PATCH", "/v1/channels/sink", {"enabled": True})
+        await two.settled()
+        assert arrivals(receiver) == dict.fromkeys(ids, 1)
+
+
+#: How often something was claimed for the channel; a claim that is given back counts no more.
+CLAIMED = "SELECT sum(attempt_number) FROM delivery WHERE channel = 'sink'"
+
+
+def _nothing_is_sent(rows: Any) -> Any:
+    async def look() -> bool:
+        return not await rows.fetchval(
+            "SELECT count(*) FROM delivery WHERE channel = 'sink' AND status = 'sending'"
+        )
+
+    return look
