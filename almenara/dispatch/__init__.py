@@ -3,17 +3,17 @@
 from almenara.dispatch.call import in_thread
 from almenara.dispatch.dispatcher import Attempted, Dispatcher, Ready
 from almenara.dispatch.instances import Instances
-from almenara.dispatch.preview import Preview, Previewer
 from almenara.dispatch.leases import Leases
+from almenara.dispatch.preview import Preview, Previewer
 from almenara.dispatch.verdict import clean, describe, judge
 
 __all__ = [
     "Attempted",
     "Dispatcher",
     "Instances",
+    "Leases",
     "Preview",
     "Previewer",
-    "Leases",
     "Ready",
     "clean",
     "describe",
