@@ -34,7 +34,7 @@ class Slots:
         self._total = total
         self._reserved = total // 4
         #: So many slots are few.
-        self._few = max(1, total // 32)
+        self._few = max(1, total // 64)
         self._taken: Counter[str] = Counter()
         self._taken_count = 0
 

@@ -91,7 +91,7 @@ KINDS: dict[str, Kind] = {
     # Look-ups that hang must not hold up those of others, such as the four above.
     **{
         f"slow-name-{number}": Kind(
-            ("timeout",), slow=True, url=f"http://name-{number}.slow.invalid/"
+            ("timeout", "temporary_error"), slow=True, url=f"http://name-{number}.slow.invalid/"
         )
         for number in range(8)
     },
