@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from tests.acceptance.test_shared_database import Databases, arrivals, channel, fleet, hand_in
@@ -98,5 +99,54 @@ def _nothing_is_sent(rows: Any) -> Any:
         return not await rows.fetchval(
             "SELECT count(*) FROM delivery WHERE channel = 'sink' AND status = 'sending'"
         )
+
+    return look
+
+
+async def test_a_claim_waits_for_a_change_that_is_being_committed_and_obeys_it(
+    tmp_path: Path, postgres_database: Databases
+) -> None:
+    url = postgres_database()
+    async with HttpReceiver() as receiver, fleet(tmp_path, url, 1) as one:
+        [client] = one.clients
+        await channel(client, "sink", "Webhook", settings={"url": receiver.url})
+        changing = await asyncpg.connect(url)
+        try:
+            async with changing.transaction():
+                await changing.execute("UPDATE configuration SET revision = revision + 1")
+                await changing.execute("UPDATE channel SET enabled = false WHERE name = 'sink'")
+                # Due since long: as it is not rung for, the scan finds it by its own refresh.
+                await one.rows.execute(_WAITING)
+                await until(_a_claim_waits(one.rows))
+        finally:
+            await changing.close()
+        await channel(client, "witness", "Log")
+        accepted = await client.post("/v1/messages", {"channel": "witness", "description": "x"})
+        await client.final(accepted.body["id"])
+        assert await one.rows.fetchval(CLAIMED) == 0
+    assert receiver.received == []
+
+
+#: A message with a delivery, as its other process would have stored it.
+_WAITING = """
+WITH stored AS (
+    INSERT INTO message (id, status, description, format, priority, tags, data, recipients,
+        metadata, redact, created_at)
+    VALUES (gen_random_uuid(), 'queued', 'x', 'text', 3, '[]', '{}', '[]', '{}', false, now())
+    RETURNING id
+)
+INSERT INTO delivery (id, message_id, channel, position, status, priority, due_at, attempt_number,
+    retry_step, death_count, chained, created_at)
+SELECT gen_random_uuid(), id, 'sink', 0, 'pending', 3, now(), 0, 0, 0, false, now() FROM stored
+"""
+
+
+def _a_claim_waits(rows: Any) -> Any:
+    async def look() -> bool:
+        waiting = await rows.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND wait_event_type = 'Lock' AND query LIKE 'SELECT revision%FOR SHARE%'"
+        )
+        return bool(waiting)
 
     return look
