@@ -7,6 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import aiohttp
 import asyncpg
 import pytest
 
+from almenara.deliveries import LEASE
 from tests.plugins.author import Author
 from tests.plugins.http_receiver import Answer, HttpReceiver
 from tests.processes import ServerProcess
@@ -22,7 +24,7 @@ from tests.serving import Client, until
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
 
 #: A lease that a test can wait for. An attempt has to fit into it.
-LEASE_SECONDS = 3.0
+SHORT_LEASE = 4.0
 
 Databases = Callable[..., str]
 
@@ -61,14 +63,19 @@ class Fleet:
 
 @asynccontextmanager
 async def fleet(
-    directory: Path, url: str, count: int = 2, clocks: Sequence[float] = (0, 0, 0)
+    directory: Path,
+    url: str,
+    count: int = 2,
+    *,
+    lease_seconds: float = LEASE.total_seconds(),
+    clocks: Sequence[float] = (0, 0, 0),
 ) -> AsyncIterator[Fleet]:
     """Start processes at the same moment, on a database that may be empty."""
     servers = [
         ServerProcess(
             directory,
             database_url=url,
-            lease_seconds=LEASE_SECONDS,
+            lease_seconds=lease_seconds,
             clock_ahead_seconds=ahead,
         )
         for ahead in clocks[:count]
@@ -80,6 +87,10 @@ async def fleet(
         session = await stack.enter_async_context(aiohttp.ClientSession())
         rows = await stack.enter_async_context(asyncpg.create_pool(url, min_size=1, max_size=1))
         yield Fleet(servers, [Client(session, server.url) for server in servers], rows)
+
+
+#: The same with a lease that a test can wait for.
+held_shortly = partial(fleet, lease_seconds=SHORT_LEASE)
 
 
 async def channel(client: Client, name: str, plugin: str, **fields: Any) -> None:
@@ -135,7 +146,7 @@ async def test_three_processes_share_the_work_and_send_each_message_once(
 async def test_what_a_killed_process_held_another_one_sends(
     tmp_path: Path, postgres_database: Databases
 ) -> None:
-    async with HttpReceiver() as receiver, fleet(tmp_path, postgres_database(), 3) as three:
+    async with HttpReceiver() as receiver, held_shortly(tmp_path, postgres_database(), 3) as three:
         receiver.answer = Answer(delay_seconds=0.1)
         settings = {"url": receiver.url}
         await channel(three.clients[0], "sink", "Webhook", settings=settings)
@@ -164,7 +175,7 @@ async def test_a_frozen_process_comes_back_too_late_to_move_anything(
     tmp_path: Path, postgres_database: Databases
 ) -> None:
     author = Author(tmp_path / "plugins")
-    async with fleet(tmp_path, postgres_database()) as two:
+    async with held_shortly(tmp_path, postgres_database()) as two:
         frozen, (first, second) = two.servers[0], two.clients
         await channel(first, "told", "Told")
         accepted = await first.post(
@@ -176,7 +187,7 @@ async def test_a_frozen_process_comes_back_too_late_to_move_anything(
             author.allow("the word")
             before = await second.final(accepted.body["id"], seconds=30)
             # The second lease, too, is over by now: the rescue waits for the first, and then looks.
-            await asyncio.sleep(LEASE_SECONDS)
+            await asyncio.sleep(SHORT_LEASE)
         finally:
             frozen.send_signal(signal.SIGCONT)
 
@@ -208,9 +219,9 @@ async def test_what_a_plugin_that_blocks_its_process_holds_stays_with_it(
         "import time\n\n"
         "class Blocker:\n"
         "    async def send_message(self, message, background_tasks):\n"
-        f"        time.sleep({2 * LEASE_SECONDS})\n"
+        f"        time.sleep({2 * SHORT_LEASE})\n"
     )
-    async with fleet(tmp_path, postgres_database()) as two:
+    async with held_shortly(tmp_path, postgres_database()) as two:
         await channel(
             two.clients[0], "blocker", "Blocker", timeout_seconds=1, retry_schedule=["1h"]
         )
@@ -229,7 +240,7 @@ async def test_clocks_that_differ_neither_rescue_the_living_nor_leave_the_dead(
     tmp_path: Path, postgres_database: Databases, clocks: tuple[float, float]
 ) -> None:
     author = Author(tmp_path / "plugins")
-    async with fleet(tmp_path, postgres_database(), clocks=clocks) as two:
+    async with held_shortly(tmp_path, postgres_database(), clocks=clocks) as two:
         mortal, (first, second) = two.servers[0], two.clients
         await channel(first, "told", "Told")
         living = await first.post(
