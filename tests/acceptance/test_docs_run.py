@@ -140,6 +140,30 @@ async def test_the_page_on_slack_and_mail_reaches_both(tmp_path: Path) -> None:
     assert statuses == {"sent"}
 
 
+async def test_the_page_on_failing_channels_fails_over_and_tells(tmp_path: Path) -> None:
+    over, show, spare, hear, see = blocks(read("docs/howto/when-a-channel-fails.md"), "sh")
+    # As after `make run`: no private network is permitted.
+    with ServerProcess(tmp_path, environ={"ALMENARA_EGRESS_ALLOW": ""}) as server:
+        reader = Reader(server, tmp_path)
+        await reader.type(over)
+        did = await reader.type(show)
+        spared = await reader.type(spare)
+        await reader.type(hear)
+        sent, logged = see.text.rstrip().split("\n")
+        await reader.type(Block("sh", sent))
+        await reader.settled()
+        log = await until(lambda: _told(reader, logged))
+    assert "sent by log" in did
+    assert "paused" in spared
+    assert "almenara.delivery-failed" in log
+
+
+async def _told(reader: Reader, command: str) -> str | None:
+    """Type a command until the router's news are among what it shows."""
+    shown = await reader.type(Block("sh", command))
+    return shown if "delivery-failed" in shown else None
+
+
 async def test_the_page_on_conditions_shows_what_would_and_what_did_happen(tmp_path: Path) -> None:
     commands = blocks(read("docs/howto/choose-who-gets-what.md"), "sh")
     with ServerProcess(tmp_path) as server:
