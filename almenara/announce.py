@@ -30,11 +30,11 @@ class Announcer:
 
     async def __call__(self, transaction: Transaction, news: Sequence[News]) -> None:
         """Plan and write the messages for news; the queue's next scan finds them."""
-        wanted = [one for one in news if one.topic.value in self._routing.table.topics]
-        if not wanted:
+        table = await self._routing.read_in(transaction, locked=False)
+        if not any(one.topic.value in table.topics for one in news):
             return
         table = await self._routing.read_in(transaction)
-        plans = [plan for one in wanted if (plan := _planned(one, table)) is not None]
+        plans = [plan for one in news if (plan := _planned(one, table)) is not None]
         await accept_messages(transaction, plans)
 
 

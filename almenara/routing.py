@@ -172,9 +172,13 @@ class Routing:
     async def _read(self, revision: int) -> Table:
         return await _read(self._database.reader, revision)
 
-    async def read_in(self, transaction: Transaction) -> Table:
-        """Return the table as it stands in a transaction, which no change overtakes."""
-        share = "FOR SHARE" if transaction.dialect == "postgres" else ""
+    async def read_in(self, transaction: Transaction, *, locked: bool = True) -> Table:
+        """Return the table as it stands in a transaction.
+
+        Args:
+            locked: no change overtakes it until the transaction ends.
+        """
+        share = "FOR SHARE" if locked and transaction.dialect == "postgres" else ""
         [row] = await transaction.fetch(f"SELECT revision FROM configuration WHERE id = 1 {share}")
         if row["revision"] == self.table.revision:
             return self.table

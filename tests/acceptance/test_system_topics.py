@@ -159,29 +159,3 @@ async def test_other_names_of_the_kind_are_refused(client: Client) -> None:
     assert refused.status == 422
     assert refused.body["errors"][0]["code"] == "reserved_name"
     assert FAILED in refused.body["errors"][0]["message"]
-
-
-async def test_news_reach_a_topic_that_another_process_changed(
-    client: Client, ops: HttpReceiver
-) -> None:
-    """The table in memory may be older than the configuration: the transaction's is right."""
-    await a_webhook(client, "ops", ops)
-    await a_topic(client, FAILED)
-    async with HttpReceiver() as shop:
-        shop.answer = Told(400, delay_seconds=0.5)
-        await a_webhook(client, "shop", shop)
-        sent = await client.post("/v1/messages", {"channel": "shop", "description": "Hi"})
-        # As another process would: this one's table is not refreshed until its next scan.
-        database = client.parts.database
-        async with database.transaction() as transaction:
-            rows = await transaction.fetch("SELECT id, name FROM channel")
-            [topic] = await transaction.fetch("SELECT id FROM topic WHERE name = $1", FAILED)
-            [channel_id] = [row["id"] for row in rows if row["name"] == "ops"]
-            await transaction.execute("UPDATE configuration SET revision = revision + 1")
-            await transaction.insert(
-                "topic_channel",
-                {"id": "uuid", "topic_id": "uuid", "channel_id": "uuid", "position": "integer"},
-                [(sent.body["id"], topic["id"], channel_id, 0)],
-            )
-        await client.final(sent.body["id"])
-    await news_on(client, FAILED)
