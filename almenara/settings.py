@@ -80,7 +80,7 @@ class Settings(BaseModel):
         ge=1,
         le=4096,
         description="How many attempts one process makes at once. The last quarter is kept for "
-        "channels that have few under way.",
+        "channels whose attempts end soon, or that have few under way.",
     )
     drain_seconds: Annotated[float, Field(ge=0, le=600)] = Field(
         default=25.0,

@@ -28,6 +28,7 @@ from almenara.ledger import (
 )
 from almenara.queues import due
 from almenara.queues.gates import Gates
+from almenara.queues.paces import Paces
 from almenara.queues.renewal import Renewal
 from almenara.queues.rescue import Rescue
 from almenara.queues.slots import Slots, Turns
@@ -69,7 +70,8 @@ class EmbeddedQueue:
         self._dispatcher = dispatcher
         self._clock = clock
         self._alone = alone
-        self._slots = Slots(sends)
+        self._paces = Paces()
+        self._slots = Slots(sends, quick=self._paces.quick)
         self._turns = Turns()
         self._gates = Gates(routing)
         self._wake = asyncio.Event()
@@ -152,7 +154,8 @@ class EmbeddedQueue:
         channel = ready.claim.channel
         attempted = Attempted(result=None)
         try:
-            attempted = await self._dispatcher.attempt(ready)
+            with self._paces.attempt(channel):
+                attempted = await self._dispatcher.attempt(ready)
         except Exception:
             # Nothing that a plugin did comes here: it is a mistake of ours. The lease ends, and the
             # rescue takes the delivery back.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from almenara.routing import ChannelRoute
 
@@ -26,12 +26,17 @@ class Turns:
 class Slots:
     """The slots of one process; taken and returned on its event loop.
 
-    The last quarter is kept for channels that have few: some destinations that hang until their
-    deadline cannot take all, and let every other channel wait for them.
+    The last quarter is kept for channels that give their slots back soon, or that have few: some
+    destinations that hang until their deadline cannot take all, and let every other channel wait
+    for them.
+
+    Args:
+        quick: tells whether a channel's attempts end soon.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, *, quick: Callable[[str], bool] = lambda _: False) -> None:
         self._total = total
+        self._quick = quick
         self._reserved = total // 4
         #: So many slots are few.
         self._few = max(1, total // 64)
@@ -48,6 +53,8 @@ class Slots:
         has = self._taken[channel.name]
         left = self._total - self._taken_count
         usable = max(left - self._reserved, min(left, self._few - has))
+        if usable < left and self._quick(channel.name):
+            usable = left
         return max(0, min(channel.concurrency - has, usable))
 
     def take(self, channel: ChannelRoute) -> bool:
@@ -60,7 +67,7 @@ class Slots:
 
     def give_back(self, channel: str) -> bool:
         """Return one slot of a channel; tell whether another one may take a slot since then."""
-        helps = self._taken_count in {self._total, self._total - self._reserved}
+        helps = self._taken_count >= self._total - self._reserved
         self._taken[channel] -= 1
         self._taken_count -= 1
         if self._taken[channel] <= 0:
