@@ -26,9 +26,9 @@ class Turns:
 class Slots:
     """The slots of one process; taken and returned on its event loop.
 
-    The last quarter is kept for channels that give their slots back soon, or that have few: some
-    destinations that hang until their deadline cannot take all, and let every other channel wait
-    for them.
+    The last quarter is kept for channels that give their slots back soon, and half of it for others
+    that have few: destinations that hang until their deadline, however many there are, cannot take
+    all and let every other channel wait for them.
 
     Args:
         quick: tells whether a channel's attempts end soon.
@@ -52,7 +52,7 @@ class Slots:
         """How many more attempts this channel may begin now."""
         has = self._taken[channel.name]
         left = self._total - self._taken_count
-        usable = max(left - self._reserved, min(left, self._few - has))
+        usable = max(left - self._reserved, min(left - self._reserved // 2, self._few - has))
         if usable < left and self._quick(channel.name):
             usable = left
         return max(0, min(channel.concurrency - has, usable))
@@ -77,11 +77,13 @@ class Slots:
     def share(self, channels: Iterable[ChannelRoute]) -> dict[str, int]:
         """Take every slot that these channels can use, one each in turn, so that none is starved.
 
+        The quick ones come first: what they take is back before long.
+
         Returns:
             How many were taken for each channel that got any.
         """
         shares: Counter[str] = Counter()
-        hungry = list(channels)
+        hungry = sorted(channels, key=lambda channel: not self._quick(channel.name))
         while hungry:
             hungry = [channel for channel in hungry if self.take(channel)]
             shares.update(channel.name for channel in hungry)

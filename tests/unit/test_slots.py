@@ -49,6 +49,21 @@ def test_a_channel_that_gives_its_slots_back_soon_may_have_all_that_are_left() -
     assert [slots.take(one) for one in (dead, lively, lively)] == [False, True, False]
 
 
+def test_however_many_channels_hang_some_slots_are_left_for_quick_ones() -> None:
+    slots = Slots(64, quick=lambda name: name == "lively")
+    dead = [replace(CHANNEL, name=f"dead {number}", concurrency=16) for number in range(60)]
+    lively = replace(CHANNEL, name="lively", concurrency=16)
+    assert sum(slots.share(dead).values()) == 56
+    assert slots.share([*dead, lively]) == {"lively": 8}
+
+
+def test_a_single_slot_goes_to_a_quick_channel_first() -> None:
+    slots = Slots(3, quick=lambda name: name == "lively")
+    dead, lively = (replace(CHANNEL, name=name, concurrency=2) for name in ("dead", "lively"))
+    assert slots.share([dead]) == {"dead": 2}
+    assert slots.share([replace(dead, name="dead too"), lively]) == {"lively": 1}
+
+
 def test_slots_are_shared_out_one_each_in_turn() -> None:
     slots = Slots(6)
     channels = [replace(CHANNEL, name=name, concurrency=4) for name in ("one", "two", "three")]
