@@ -32,7 +32,7 @@ POINTS = {
     "P14": 0,
     "chain": 1,
 }
-_ROUNDS = {Size.PR: 1, Size.FULL: 8}
+_ROUNDS = {Size.PR: 1, Size.FULL: 4}
 #: In the small size, the points at which something else can go wrong than at the ones beside them.
 _SMALL = ("P3", "P8", "P10", "P14", "chain")
 #: A point is passed, and the process dead, within so many seconds.
