@@ -97,7 +97,8 @@ async def test_several_processes_share_one_port_and_one_that_dies_is_started_aga
         assert await asyncio.to_thread(server.wait) == 0
         assert await have_ended(pids(server))()
     wrote = {line["process"].partition("@")[0] for line in said(server, "ready")}
-    assert wrote == {str(pid) for pid in pids(server)}
+    # What was killed may have taken its last line with it.
+    assert {str(pid) for pid in pids(server)} - {str(first)} == wrote - {str(first)}
 
 
 async def test_sigterm_lets_every_process_drain(
