@@ -21,7 +21,8 @@ from tests.plugins.http_receiver import Answer, HttpReceiver
 from tests.processes import ServerProcess
 from tests.serving import Client, until
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
+# One after another: each fills the machine with processes of its own.
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120), pytest.mark.xdist_group("processes")]
 
 #: A lease that a test can wait for. An attempt has to fit into it.
 SHORT_LEASE = 4.0
@@ -147,7 +148,8 @@ async def test_what_a_killed_process_held_another_one_sends(
     tmp_path: Path, postgres_database: Databases
 ) -> None:
     async with HttpReceiver() as receiver, held_shortly(tmp_path, postgres_database(), 3) as three:
-        receiver.answer = Answer(delay_seconds=0.1)
+        # So slow that each of the three has attempts under way until the kill.
+        receiver.answer = Answer(delay_seconds=1)
         settings = {"url": receiver.url}
         await channel(three.clients[0], "sink", "Webhook", settings=settings)
         handed = await asyncio.gather(*(hand_in(one, "sink", 300) for one in three.clients))
@@ -157,6 +159,7 @@ async def test_what_a_killed_process_held_another_one_sends(
 
         await until(under_way)
         three.servers[0].kill()
+        receiver.answer = Answer()
         # Both that live accept and send on.
         handed += await asyncio.gather(*(hand_in(one, "sink", 100) for one in three.clients[1:]))
         await three.settled()

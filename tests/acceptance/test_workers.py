@@ -18,7 +18,8 @@ from tests.plugins.author import Author
 from tests.processes import ServerProcess
 from tests.serving import until
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(90)]
+# One after another: each fills the machine with processes of its own.
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(90), pytest.mark.xdist_group("processes")]
 
 Databases = Callable[..., str]
 

@@ -10,7 +10,8 @@ import pytest
 from bench.chaos.__main__ import SCENARIOS, run
 from bench.chaos.scenario import Row, Size
 
-pytestmark = pytest.mark.timeout(180)
+# One after another: each fills the machine with processes of its own.
+pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("processes")]
 
 
 async def small(scenario: str) -> Row:
