@@ -46,8 +46,6 @@ class ChannelRoute:
     breaker_wait: timedelta = timedelta(seconds=30)
     #: Whether it takes nothing just now; what waits for it stays pending.
     paused: bool = False
-    #: Why it is paused: ``operator``, ``failures``, ``misconfigured``.
-    pause_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +189,7 @@ async def _read(client: BaseDBAsyncClient, revision: int) -> Table:
     topics = await Topic.all().using_db(client)
     links = await TopicChannel.all().using_db(client).order_by("position")
     states = await ChannelState.filter(state="paused").using_db(client)
-    paused = {state.channel_id: state.reason for state in states}
+    paused = {state.channel_id for state in states}
     names = {channel.id: channel.name for channel in channels}
     of_topic: dict[UUID, list[TopicChannel]] = {}
     for link in links:
@@ -203,11 +201,7 @@ async def _read(client: BaseDBAsyncClient, revision: int) -> Table:
             topic.name: _topic_route(topic, of_topic.get(topic.id, ()), names) for topic in topics
         },
         channels={
-            channel.name: replace(
-                _channel_route(channel),
-                paused=channel.id in paused,
-                pause_reason=paused.get(channel.id),
-            )
+            channel.name: replace(_channel_route(channel), paused=channel.id in paused)
             for channel in channels
         },
     )
