@@ -1,14 +1,15 @@
-# The server as an image: hashed requirements and the wheel in one virtual environment, no compiler,
-# no root. What is kept lies in /data; your own channels are mounted on /plugins.
+# Server, worker and migration: one image, three commands. Hashed requirements and the wheel in one
+# virtual environment, no compiler, no root. What is kept lies in /data; your own channels are
+# mounted on /plugins.
 
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
-COPY requirements.txt requirements-build.txt ./
+COPY requirements-celery.txt requirements-build.txt ./
 RUN python -m venv /opt/almenara \
- && /opt/almenara/bin/pip install --only-binary :all: --require-hashes -r requirements.txt \
+ && /opt/almenara/bin/pip install --only-binary :all: --require-hashes -r requirements-celery.txt \
  && python -m venv /opt/build \
  && /opt/build/bin/pip install --only-binary :all: --require-hashes -r requirements-build.txt
 COPY pyproject.toml README.md LICENSE ./
@@ -31,10 +32,11 @@ USER 10001:10001
 WORKDIR /data
 VOLUME /data
 EXPOSE 8000
-# No proxy of the environment's: the question is for this container.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
-  CMD ["python", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:' + os.environ.get('ALMENARA_PORT', '8000') + '/healthz', timeout=4)"]
+# Right for a server, which is asked over HTTP, and for a worker, which has no port.
+HEALTHCHECK --interval=20s --timeout=10s --start-period=30s --retries=3 CMD ["almenara", "alive"]
 # SIGTERM reaches the server itself, which drains; no shell stands between.
 ENTRYPOINT ["almenara"]
-# --insecure until tokens are verified: publish the port on 127.0.0.1 only.
+# `serve` is what it does unless told otherwise; `worker` and `migrate` are the other two.
+# --insecure: until you say whose tokens are trusted (ALMENARA_JWT_ISSUER), publish the port on
+# 127.0.0.1 only.
 CMD ["serve", "--host", "0.0.0.0", "--insecure"]

@@ -17,7 +17,7 @@ LOCK := .venv-lock/bin/uv pip compile --universal --python-version 3.11 --genera
 	--no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check fix lock up down bench-accept chaos chaos-quick docs plugin clean
+.PHONY: help setup setup-dev run test check fix lock up down fleet bench-accept bench-fleet chaos chaos-quick docs plugin clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -49,8 +49,9 @@ fix: setup-dev ## repair what ruff can repair, and format
 lock: $(LOCKER) ## pin the requirements anew, with hashes and without addresses (ARGS=--upgrade)
 	$(LOCK) $(ARGS) pyproject.toml -o requirements.txt
 	$(LOCK) $(ARGS) --group pyproject.toml:build -c requirements.txt -o requirements-build.txt
-	$(LOCK) $(ARGS) pyproject.toml --group pyproject.toml:dev --group pyproject.toml:build \
-		-c requirements.txt -o requirements-dev.txt
+	$(LOCK) $(ARGS) pyproject.toml --extra celery -c requirements.txt -o requirements-celery.txt
+	$(LOCK) $(ARGS) pyproject.toml --extra celery --group pyproject.toml:dev \
+		--group pyproject.toml:build -c requirements-celery.txt -o requirements-dev.txt
 
 up: ## start PostgreSQL and RabbitMQ for the tests, in containers
 	docker compose --profile test up --detach --wait postgres rabbitmq
@@ -58,8 +59,15 @@ up: ## start PostgreSQL and RabbitMQ for the tests, in containers
 down: ## stop and remove what `make up` started, and nothing else
 	docker compose --profile test rm --stop --force --volumes postgres rabbitmq
 
+fleet: ## start the whole fleet in containers: PostgreSQL, RabbitMQ, API, two workers
+	sh deploy/make-secrets.sh
+	docker compose --profile fleet up --detach --build --wait api worker
+
 bench-accept: setup-dev ## measure how many messages a second are accepted
 	$(BIN)/python -m bench.accept $(ARGS)
+
+bench-fleet: setup-dev ## measure PostgreSQL and workers beside the plain way with Celery; ARGS="--size full"
+	$(BIN)/python -m bench.fleet $(ARGS)
 
 chaos: setup-dev ## break it in every way, at length (an hour), and write what came of it into docs
 	$(BIN)/python -m bench.chaos --size full --json build/chaos.json --keep build/chaos $(ARGS)

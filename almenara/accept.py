@@ -162,9 +162,9 @@ def hand_over(queue: Queue, plan: Plan, *, stored: bool) -> None:
     claims = [delivery.claim for delivery in plan.deliveries if delivery.claim]
     if stored:
         queue.start_attempts([Ready(claim, plan.message) for claim in claims])
-        waiting = [one.channel for one in plan.deliveries if not one.claim]
+        waiting = [one for one in plan.deliveries if not one.claim]
         if waiting and plan.message.send_at is None:
-            queue.ring(waiting)
+            queue.ring_for(waiting)
     else:
         for claim in claims:
             queue.return_slot(claim.channel)

@@ -1,25 +1,25 @@
-"""Builds the application from settings: the only place that wires."""
+"""Builds the application from settings: the parts of the API, before what sends."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from almenara import __version__
 from almenara.accept import Acceptor
-from almenara.announce import Announcer
 from almenara.api import (
     accepting,
+    audit,
     channels,
     deliveries,
     explaining,
     health,
     messages,
+    pages,
     replays,
     topics,
 )
@@ -27,6 +27,10 @@ from almenara.api import plugins as plugin_routes
 from almenara.api.body_limit import BodyLimit
 from almenara.api.dependencies import Parts
 from almenara.api.errors import add_error_handlers
+from almenara.api.gate import Gate
+from almenara.api.headers import SafeHeaders
+from almenara.audit import Audit
+from almenara.auth import open_authenticator
 from almenara.catalogue import (
     Changes,
     Channels,
@@ -36,70 +40,51 @@ from almenara.catalogue import (
     TopicSpec,
     TopicStep,
 )
-from almenara.database import Database, Transaction, open_database
-from almenara.database.lock import FileLock
 from almenara.deliveries import LEASE
-from almenara.dispatch import Dispatcher, Instances, Leases, Previewer
-from almenara.egress import Egress, configure
-from almenara.errors import ConfigurationError
+from almenara.dispatch import Previewer
+from almenara.errors import ConfigurationError, InvalidInputError
 from almenara.explain import Explainer
-from almenara.ledger import Ledger
-from almenara.loader import Plugins, news_of
 from almenara.log import Log
-from almenara.migrations import is_empty, migrate, missing_migrations
 from almenara.operate import Operator
-from almenara.queues.base import Queue
-from almenara.queues.embedded import EmbeddedQueue
+from almenara.rates import Rate, parse_rate
 from almenara.replay import Replays
 from almenara.retention import Retention
-from almenara.routing import UNTOUCHED, Routing
-from almenara.secrets import Vault, open_vault
+from almenara.routing import UNTOUCHED
+from almenara.sending import MakeQueue, Sending, queue_for, sending, utc_now
 from almenara.settings import Settings
-from almenara.telemetry import get_logger
-
-log = get_logger("app")
-
-
-@dataclass(frozen=True, slots=True)
-class Wiring:
-    """What a queue is made of."""
-
-    settings: Settings
-    database: Database
-    ledger: Ledger
-    routing: Routing
-    dispatcher: Dispatcher
-    clock: Callable[[], datetime]
-
-
-def embedded_queue(wiring: Wiring) -> Queue:
-    """Make the queue inside this process."""
-    return EmbeddedQueue(
-        database=wiring.database,
-        ledger=wiring.ledger,
-        routing=wiring.routing,
-        dispatcher=wiring.dispatcher,
-        clock=wiring.clock,
-        sends=wiring.settings.sends,
-        alone=wiring.settings.uses_sqlite,
-    )
-
-
-def utc_now() -> datetime:
-    """Return the present moment; the clock that everything is given."""
-    return datetime.now(UTC)
 
 
 def build(settings: Settings) -> FastAPI:
-    """Build the application; it opens its database when it is started, not before."""
+    """Build the application; it opens its database when it is started, not before.
+
+    Raises:
+        ConfigurationError: who issues tokens, or a rate, is not written as it can be used.
+    """
+    authenticator = open_authenticator(settings)
     app = FastAPI(
         title="Almenara",
         version=__version__,
         summary="A message in over HTTP, out by every channel, with a log that proves it.",
         lifespan=_lifespan,
+        # The pages of the framework load scripts from elsewhere; `pages` has our own.
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
     )
     app.add_middleware(BodyLimit, largest=settings.max_body_bytes)
+    app.add_middleware(Gate, authenticator=authenticator, rate=_sender_rate(settings))
+    if settings.cors_origins:
+        # Before the gate: a browser asks whether it may ask without any token.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
+            expose_headers=["Location", "Idempotency-Replayed", "Retry-After", "RateLimit"],
+        )
+    app.add_middleware(SafeHeaders, hosts=allowed_hosts(settings))
     app.state.settings = settings
+    app.state.authenticator = authenticator
     add_error_handlers(app)
     for module in (
         accepting,
@@ -107,13 +92,35 @@ def build(settings: Settings) -> FastAPI:
         messages,
         deliveries,
         replays,
+        audit,
         topics,
         channels,
         plugin_routes,
         health,
+        pages,
     ):
         app.include_router(module.router)
     return app
+
+
+def allowed_hosts(settings: Settings) -> tuple[str, ...]:
+    """Return the names that the server answers to; none: any.
+
+    Without tokens, loopback is what protects it; a page of somebody's that gives this address its
+    own name (DNS rebinding) would have a browser speak to it from this very machine.
+    """
+    if settings.allowed_hosts or settings.asks_for_tokens or not settings.on_loopback:
+        return settings.allowed_hosts
+    return ("localhost", "*.localhost", "127.0.0.1", "::1", settings.host)
+
+
+def _sender_rate(settings: Settings) -> Rate | None:
+    if settings.sender_rate is None:
+        return None
+    try:
+        return parse_rate(settings.sender_rate)
+    except InvalidInputError as error:
+        raise ConfigurationError(f"ALMENARA_SENDER_RATE: {error.message}") from error
 
 
 @asynccontextmanager
@@ -124,98 +131,38 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Database]:
-    """Open the database, on SQLite under its file lock.
-
-    Raises:
-        ConfigurationError: it cannot be opened, or another process serves it.
-    """
-    async with AsyncExitStack() as stack:
-        if settings.uses_sqlite:
-            lock = FileLock(settings.data_dir / "almenara.lock")
-            lock.acquire()
-            stack.callback(lock.release)
-        database = await open_database(settings)
-        stack.push_async_callback(database.close)
-        yield database
-
-
-@asynccontextmanager
 async def running(
     settings: Settings,
     *,
     clock: Callable[[], datetime] = utc_now,
-    make_queue: Callable[[Wiring], Queue] = embedded_queue,
+    make_queue: MakeQueue = queue_for,
     lease: timedelta = LEASE,
 ) -> AsyncIterator[Parts]:
-    """Run everything behind the API; at the end, drain: what is under way ends first.
-
-    Args:
-        lease: how long a claim outlives its process; every process of a database has the same.
-
-    Raises:
-        ConfigurationError: the database, its schema or the key cannot be used.
-    """
+    """Run everything behind the API, its queue included; see :func:`sending`."""
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(opened(settings))
-        # Before the tables: a set-up without a key must leave an empty database empty.
-        vault = open_vault(settings)
-        await _prepare(database)
-        routing = Routing(database)
-        ledger = Ledger(database, announce=Announcer(routing))
-        ledger.start()
-        stack.push_async_callback(ledger.close)
-        egress = Egress(settings.egress_allow)
-        configure(egress)
-        stack.callback(configure, None)
-        stack.push_async_callback(egress.close)
-        plugins = Plugins(settings.plugins_dir)
-        await asyncio.to_thread(plugins.load)
-        table = await routing.refresh()
-        await _tell_broken(plugins, ledger, clock())
-        instances = Instances(plugins, vault)
-        stack.push_async_callback(instances.close)
-        dispatcher = Dispatcher(
-            database=database,
-            ledger=ledger,
-            routing=routing,
-            instances=instances,
-            clock=clock,
-            leases=Leases(lease),
+        behind = await stack.enter_async_context(
+            sending(settings, clock=clock, make_queue=make_queue, lease=lease)
         )
-        wiring = Wiring(settings, database, ledger, routing, dispatcher, clock)
-        queue = make_queue(wiring)
-        await queue.start()
-        stack.push_async_callback(queue.drain, settings.drain_seconds)
-        parts = _parts(wiring, queue, plugins, vault, instances)
+        parts = _parts(behind)
         parts.replays.start()
         stack.push_async_callback(parts.replays.close)
-        if table.revision == UNTOUCHED:
+        if behind.wiring.routing.table.revision == UNTOUCHED:
             await _furnish(parts)
         retention = Retention(
-            database=database, ledger=ledger, clock=clock, days=settings.retention_days
+            database=parts.database,
+            ledger=parts.ledger,
+            clock=clock,
+            days=settings.retention_days,
+            audit_days=settings.audit_days,
         )
         retention.start()
         stack.push_async_callback(retention.close)
-        log.info("ready", database=database.dialect, plugin_count=len(plugins.found))
         yield parts
 
 
-async def prepare(settings: Settings) -> None:
-    """Make the tables of an empty database, before several processes serve it.
-
-    Raises:
-        ConfigurationError: the database, its schema or the key cannot be used.
-    """
-    async with opened(settings) as database:
-        open_vault(settings)
-        await _prepare(database)
-
-
-def _parts(
-    wiring: Wiring, queue: Queue, plugins: Plugins, vault: Vault, instances: Instances
-) -> Parts:
+def _parts(behind: Sending) -> Parts:
     """Let the parts of the API learn of each other."""
+    wiring, queue, plugins, vault = behind.wiring, behind.queue, behind.plugins, behind.vault
     database, ledger, routing = wiring.database, wiring.ledger, wiring.routing
     clock = wiring.clock
     changes = Changes(ledger=ledger, routing=routing)
@@ -228,7 +175,7 @@ def _parts(
             lease=wiring.dispatcher.leases.length,
         ),
         explainer=Explainer(
-            routing=routing, plugins=plugins, previewer=Previewer(instances), clock=clock
+            routing=routing, plugins=plugins, previewer=Previewer(behind.instances), clock=clock
         ),
         operator=Operator(
             database=database, ledger=ledger, routing=routing, queue=queue, clock=clock
@@ -237,6 +184,7 @@ def _parts(
             database=database, ledger=ledger, routing=routing, ring=queue.ring, clock=clock
         ),
         log=Log(database),
+        audit=Audit(database),
         channels=Channels(
             database=database,
             changes=changes,
@@ -252,30 +200,6 @@ def _parts(
         ledger=ledger,
         queue=queue,
     )
-
-
-async def _prepare(database: Database) -> None:
-    """Make the tables of an empty database; refuse an older one."""
-    if await is_empty(database):
-        await migrate(database)
-    missing = await missing_migrations(database)
-    if missing:
-        raise ConfigurationError(
-            f"The database's schema is older than this version of Almenara ({missing[0]} is "
-            "missing). Make a backup, then run `almenara migrate`."
-        )
-
-
-async def _tell_broken(plugins: Plugins, ledger: Ledger, now: datetime) -> None:
-    """Log what is broken among the plugins, and tell each breakage once."""
-    for broken in plugins.broken:
-        log.warning("plugin_broken", file=str(broken.file), reason=broken.reason)
-    if plugins.broken:
-
-        async def tell(transaction: Transaction) -> None:
-            transaction.news += [news_of(broken, now) for broken in plugins.broken]
-
-        await ledger.run(tell)
 
 
 async def _furnish(parts: Parts) -> None:

@@ -7,14 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from almenara.app import opened
+from almenara.auth import open_authenticator
 from almenara.database import Database
 from almenara.dispatch import describe
-from almenara.errors import AlmenaraError, ConfigurationError, InvalidInputError
-from almenara.loader import Plugins
+from almenara.errors import (
+    AlmenaraError,
+    ConfigurationError,
+    InvalidInputError,
+    UnavailableError,
+)
+from almenara.loader import Plugins, find_loose
 from almenara.migrations import is_empty, missing_migrations
 from almenara.routing import ChannelRoute, Routing
 from almenara.secrets import Vault, open_vault
+from almenara.sending import opened, require_celery
 from almenara.settings import Settings
 
 
@@ -37,12 +43,53 @@ async def check_set_up(settings: Settings) -> list[Finding]:
     plugins = Plugins(settings.plugins_dir)
     await asyncio.to_thread(plugins.load)
     findings = _plugins(plugins)
+    level: Literal["warning", "error"] = "error" if settings.strict else "warning"
+    findings += [
+        Finding(f"plugin file {one.path}", level, one.reason)
+        for one in await asyncio.to_thread(find_loose, settings.plugins_dir)
+    ]
     try:
         async with opened(settings) as database:
             findings += await _database(database, settings, plugins)
     except ConfigurationError as error:
         findings.append(Finding("database", "error", error.message))
+    findings.append(await _tokens(settings))
+    if settings.broker_url is not None:
+        findings.append(await asyncio.to_thread(_broker, settings))
     return findings
+
+
+async def _tokens(settings: Settings) -> Finding:
+    """Look whether tokens can be verified, or none are needed."""
+    try:
+        authenticator = open_authenticator(settings)
+    except ConfigurationError as error:
+        return Finding("tokens", "error", error.message)
+    if authenticator is not None:
+        trouble = await authenticator.look()
+        if trouble is not None:
+            return Finding("tokens", "error", trouble)
+        return Finding("tokens", "ok", f"Those of {', '.join(authenticator.names)} are trusted.")
+    if settings.on_loopback:
+        return Finding("tokens", "ok", "None are asked for: only this machine reaches the server.")
+    sentence = f"None are asked for, and others reach {settings.host}; set ALMENARA_JWT_ISSUER."
+    return Finding("tokens", "warning", sentence)
+
+
+def _broker(settings: Settings) -> Finding:
+    """Connect to the broker and make its lines, as a server does at its start."""
+    try:
+        require_celery()
+        from almenara.queues.celery import CeleryBell
+
+        bell = CeleryBell(settings)
+        try:
+            bell.probe()
+        finally:
+            bell.close()
+    except (ConfigurationError, UnavailableError) as error:
+        return Finding("broker", "error", error.message)
+    return Finding("broker", "ok", "RabbitMQ answers, and has the lines in which rings wait.")
 
 
 def _plugins(plugins: Plugins) -> list[Finding]:
@@ -56,6 +103,11 @@ def _plugins(plugins: Plugins) -> list[Finding]:
 
 
 async def _database(database: Database, settings: Settings, plugins: Plugins) -> list[Finding]:
+    warnings = [Finding("database", "warning", one) for one in await database.warnings()]
+    return warnings + await _rows(database, settings, plugins)
+
+
+async def _rows(database: Database, settings: Settings, plugins: Plugins) -> list[Finding]:
     if await is_empty(database):
         return [Finding("database", "ok", "It is empty; `almenara serve` will make the tables.")]
     missing = await missing_migrations(database)
@@ -94,8 +146,8 @@ async def _channel(channel: ChannelRoute, plugins: Plugins, vault: Vault) -> Fin
 def _build(channel: ChannelRoute, plugins: Plugins, vault: Vault) -> Finding:
     subject = f"channel {channel.name}"
     try:
-        values = vault.open(channel.settings, place=channel.id)
-        plugins.build(plugins.get(channel.plugin), values)
+        opened = vault.open_for_sending(channel.settings, place=channel.id)
+        plugins.build(plugins.get(channel.plugin), opened.values, hidden=opened.hidden)
     except InvalidInputError as error:
         return Finding(subject, "error", _fields(error))
     except AlmenaraError as error:

@@ -10,6 +10,11 @@ edges (``api/errors.py``, ``cli/``), never here.
       NotFoundError              no such topic, channel, message, delivery
       ConflictError              right in itself, but not in the present state
         InFlightError
+      TokenError                 who asks is not known
+        MissingTokenError
+        ExpiredTokenError
+        RepeatedTokenError
+      ForbiddenError             who asks may not do this
       UnavailableError           cannot be done now; try again
       PluginError                a plugin cannot be found or built
         AmbiguousPluginError
@@ -97,6 +102,44 @@ class ConflictError(AlmenaraError):
     def __init__(self, message: str | None = None, *, code: str | None = None) -> None:
         super().__init__(message)
         self.exact_code = code or self.code
+
+
+class TokenError(AlmenaraError):
+    """The token is not one that is trusted here."""
+
+    code = "invalid_token"
+
+
+class MissingTokenError(TokenError):
+    """Send a token, in the header Authorization: Bearer."""
+
+    code = "token_missing"
+
+
+class ExpiredTokenError(TokenError):
+    """The token has expired; get a new one from who issues them."""
+
+    code = "token_expired"
+
+
+class RepeatedTokenError(TokenError):
+    """Send one token, once, in the header Authorization: Bearer, and nowhere else."""
+
+    code = "invalid_request"
+
+
+class ForbiddenError(AlmenaraError):
+    """The token does not allow this.
+
+    Args:
+        scope: what it would have to allow (RFC 6750, section 3); empty: nothing would help.
+    """
+
+    code = "insufficient_scope"
+
+    def __init__(self, message: str | None = None, *, scope: str = "") -> None:
+        super().__init__(message)
+        self.scope = scope
 
 
 class UnavailableError(AlmenaraError):

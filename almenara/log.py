@@ -20,9 +20,9 @@ from tortoise.queryset import QuerySet
 from almenara.database import Database
 from almenara.deliveries import Status
 from almenara.errors import FieldError, InvalidInputError, NotFoundError
-from almenara.models import Attempt, Delivery, Message, Replay, lowest_id
+from almenara.models import Attempt, AuditEntry, Delivery, Message, Replay, lowest_id
 
-Item = TypeVar("Item", Message, Delivery, Replay)
+Item = TypeVar("Item", Message, Delivery, Replay, AuditEntry)
 
 #: A search for text looks at so many rows at the most, then hands back a cursor.
 SEARCHED_AT_MOST = 10_000
@@ -50,6 +50,8 @@ class Filters:
     until: datetime | None = None
     #: Only what this replay made.
     replay: UUID | None = None
+    #: Only topics that have one of these names, or that begin as those do that end in ``*``.
+    within: Sequence[str] | None = None
     #: Text that stands in the title or the description, whatever its case.
     q: str | None = None
 
@@ -81,6 +83,8 @@ class Log:
             "reference": filters.reference,
         }
         query = _narrowed(Message.all(), wanted, filters, cursor).using_db(self._database.reader)
+        if filters.within is not None:
+            query = query.filter(_within("topic", filters.within))
         if filters.channel:
             query = query.filter(deliveries__channel=filters.channel.lower()).distinct()
         if filters.q:
@@ -102,6 +106,8 @@ class Log:
             "replay_id": filters.replay,
         }
         query = _narrowed(Delivery.all(), wanted, filters, cursor).using_db(self._database.reader)
+        if filters.within is not None:
+            query = query.filter(_within("message__topic", filters.within))
         if filters.topic:
             query = query.filter(message__topic=filters.topic.lower())
         return cut_page(await query.limit(limit + 1), limit)
@@ -142,6 +148,18 @@ class Log:
         attempts = await self._attempts(delivery_id=delivery_id)
         return found, _known(found, attempts.get(delivery_id, ()))
 
+    async def topic_of(
+        self, *, message_id: UUID | None = None, delivery_id: UUID | None = None
+    ) -> str | None:
+        """Return the topic of a message, or of a delivery's; ``None`` where there is none."""
+        query = (
+            Message.filter(deliveries__id=delivery_id)
+            if message_id is None
+            else Message.filter(id=message_id)
+        )
+        found = await query.using_db(self._database.reader).first()
+        return None if found is None else found.topic
+
     async def _attempts(self, **wanted: UUID) -> dict[UUID, list[Attempt]]:
         attempts: dict[UUID, list[Attempt]] = {}
         query = Attempt.filter(**wanted).using_db(self._database.reader).order_by("id")
@@ -161,6 +179,15 @@ class Log:
         if len(found) > limit or len(looked_at) < SEARCHED_AT_MOST:
             return cut_page(found, limit)
         return Page(found, write_cursor(last))
+
+
+def _within(column: str, patterns: Sequence[str]) -> Q:
+    """Return the condition that a topic is one of these."""
+    beginnings = [one.removesuffix("*") for one in patterns if one.endswith("*")]
+    names = [one for one in patterns if not one.endswith("*")]
+    wanted: dict[str, Any] = {f"{column}__in": names}
+    conditions = [Q(**{f"{column}__startswith": one}) for one in beginnings]
+    return Q(Q(**wanted), *conditions, join_type=Q.OR)
 
 
 def _known(delivery: Delivery, attempts: Iterable[Attempt]) -> list[Attempt]:

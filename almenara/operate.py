@@ -25,6 +25,7 @@ from almenara.plan import no_slot, plan_delivery
 from almenara.queues.base import Queue
 from almenara.resend import chain_of, insert_again, plan_again, read_newest, usable_until
 from almenara.routing import Routing, TopicRoute, route_of
+from almenara.trail import Action, Trace, leave
 
 
 class Operator:
@@ -45,7 +46,7 @@ class Operator:
         self._queue = queue
         self._clock = clock
 
-    async def cancel_message(self, message_id: UUID) -> None:
+    async def cancel_message(self, message_id: UUID, *, by: str | None = None) -> None:
         """Cancel every delivery of a message that waits; one being sent ends first.
 
         Raises:
@@ -56,10 +57,12 @@ class Operator:
         async def work(transaction: Transaction) -> None:
             await _message(transaction, message_id)
             await self._cancel(transaction, "message_id", message_id)
+            trace = Trace(Action.MESSAGE_CANCELLED, str(message_id))
+            await leave(transaction, trace, by=by, at=self._clock())
 
         await self._ledger.run(work)
 
-    async def cancel_delivery(self, delivery_id: UUID) -> None:
+    async def cancel_delivery(self, delivery_id: UUID, *, by: str | None = None) -> None:
         """Cancel one delivery that waits; if it is being sent, unless that succeeds or fails.
 
         Raises:
@@ -70,10 +73,12 @@ class Operator:
         async def work(transaction: Transaction) -> None:
             await _delivery(transaction, delivery_id)
             await self._cancel(transaction, "id", delivery_id)
+            trace = Trace(Action.DELIVERY_CANCELLED, str(delivery_id))
+            await leave(transaction, trace, by=by, at=self._clock())
 
         await self._ledger.run(work)
 
-    async def release_delivery(self, delivery_id: UUID) -> None:
+    async def release_delivery(self, delivery_id: UUID, *, by: str | None = None) -> None:
         """Put a held delivery back: it is due now.
 
         Raises:
@@ -88,11 +93,13 @@ class Operator:
                     f"The delivery is {row['status']}; only a held one can be released.",
                     code="delivery_not_held",
                 )
+            trace = Trace(Action.DELIVERY_RELEASED, str(delivery_id))
+            await leave(transaction, trace, by=by, at=self._clock())
             return str(row["channel"])
 
         self._queue.ring([await self._ledger.run(work)])
 
-    async def resend_delivery(self, delivery_id: UUID) -> UUID:
+    async def resend_delivery(self, delivery_id: UUID, *, by: str | None = None) -> UUID:
         """Send a final delivery again, and return the id of the new one.
 
         Raises:
@@ -118,13 +125,17 @@ class Operator:
                 )
             deliveries = plan_again(rows, now=self._clock())
             await insert_again(transaction, deliveries)
+            trace = Trace(Action.DELIVERY_RESENT, str(delivery_id), after=_made(deliveries))
+            await leave(transaction, trace, by=by, at=self._clock())
             return deliveries
 
         [delivery] = await self._ledger.run(work)
-        self._queue.ring([delivery.channel])
+        self._queue.ring_for([delivery])
         return delivery.id
 
-    async def resend_message(self, message_id: UUID, *, sent_too: bool = False) -> Sequence[UUID]:
+    async def resend_message(
+        self, message_id: UUID, *, sent_too: bool = False, by: str | None = None
+    ) -> Sequence[UUID]:
         """Send again what of a message failed or was cancelled, and return the new deliveries' ids.
 
         A message that had no route is routed anew.
@@ -141,22 +152,30 @@ class Operator:
             rows = await read_newest(transaction, [message_id])
             # Under the lock: it is neither purged nor redacted from here on.
             message = await _message(transaction, message_id)
+            deliveries = await again(transaction, message, rows)
+            trace = Trace(Action.MESSAGE_RESENT, str(message_id), after=_made(deliveries))
+            await leave(transaction, trace, by=by, at=self._clock())
+            return deliveries
+
+        async def again(
+            transaction: Transaction, message: Row, rows: Sequence[Row]
+        ) -> Sequence[NewDelivery]:
             if not rows:
                 return await self._insert_first(transaction, message)
             chain = any(row["chained"] for row in rows)
-            again = (chain_of if chain else _each)(rows, sent_too=sent_too)
-            if not again:
+            wanted = (chain_of if chain else _each)(rows, sent_too=sent_too)
+            if not wanted:
                 raise ConflictError(
                     "Nothing of this message failed or was cancelled; add ?sent_too=true to send "
                     "again what was sent.",
                     code="nothing_to_resend",
                 )
-            deliveries = plan_again(again, now=self._clock(), chained=chain)
+            deliveries = plan_again(wanted, now=self._clock(), chained=chain)
             await insert_again(transaction, deliveries)
             return deliveries
 
         deliveries = await self._ledger.run(work)
-        self._queue.ring([delivery.channel for delivery in deliveries])
+        self._queue.ring_for(deliveries)
         return [delivery.id for delivery in deliveries]
 
     async def _cancel(self, transaction: Transaction, by: str, value: UUID) -> None:
@@ -198,6 +217,10 @@ class Operator:
         ]
         await insert_again(transaction, deliveries)
         return deliveries
+
+
+def _made(deliveries: Sequence[NewDelivery]) -> dict[str, list[str]]:
+    return {"deliveries": [str(one.id) for one in deliveries]}
 
 
 def _each(rows: Sequence[Row], *, sent_too: bool) -> Sequence[Row]:

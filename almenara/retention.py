@@ -20,6 +20,7 @@ from almenara.errors import UnavailableError
 from almenara.ledger import Ledger
 from almenara.ledger.purge import find_old, find_unredacted, purge_messages, redact_messages
 from almenara.telemetry import get_logger
+from almenara.trail import MOST_FORGOTTEN, forget
 
 log = get_logger("retention")
 
@@ -45,15 +46,23 @@ class Retention:
 
     Args:
         days: finished messages are kept so long; 0: for ever.
+        audit_days: so long it is kept who changed what; 0: for ever.
     """
 
     def __init__(
-        self, *, database: Database, ledger: Ledger, clock: Callable[[], datetime], days: int
+        self,
+        *,
+        database: Database,
+        ledger: Ledger,
+        clock: Callable[[], datetime],
+        days: int,
+        audit_days: int = 0,
     ) -> None:
         self._database = database
         self._ledger = ledger
         self._clock = clock
         self._days = days
+        self._audit_days = audit_days
         self._closing = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         #: A process before this one may have been killed between a deletion and the wiping.
@@ -64,6 +73,8 @@ class Retention:
         rounds: list[tuple[Callable[[], Awaitable[int]], float]] = [(self.redact, _REDACT_EVERY)]
         if self._days:
             rounds.append((self.purge, _PURGE_EVERY))
+        if self._audit_days:
+            rounds.append((self.forget_changes, _PURGE_EVERY))
         self._tasks = [
             asyncio.create_task(self._repeat(make_round, seconds), name="retention")
             for make_round, seconds in rounds
@@ -94,6 +105,21 @@ class Retention:
         if count:
             log.info("messages_purged", message_count=count, retention_days=self._days)
         await self._wipe()
+        return count
+
+    async def forget_changes(self) -> int:
+        """Delete what is old of who changed what, and return how much.
+
+        Raises:
+            UnavailableError: the database cannot just now; what was deleted stays so.
+        """
+        work = partial(forget, before=self._clock() - timedelta(days=self._audit_days))
+        count = 0
+        while not self._closing.is_set():
+            deleted = await self._in_turn(work)
+            count += deleted
+            if deleted < MOST_FORGOTTEN:
+                break
         return count
 
     async def redact(self) -> int:

@@ -52,11 +52,17 @@ def load(url: str, body: str, *, connections: int, warm_up: float, seconds: floa
 
 def put(url: str, body: object) -> None:
     """Write something over the API."""
+    _call("PUT", url, json.dumps(body).encode())
+
+
+def post(url: str) -> None:
+    """Ask for something over the API."""
+    _call("POST", url, b"")
+
+
+def _call(method: str, url: str, body: bytes) -> None:
     request = urllib.request.Request(
-        url,
-        data=json.dumps(body).encode(),
-        method="PUT",
-        headers={"Content-Type": "application/json"},
+        url, data=body, method=method, headers={"Content-Type": "application/json"}
     )
     # No proxy of the environment's: the server is on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

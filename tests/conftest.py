@@ -27,7 +27,8 @@ from tests.servers import (
     servers_are_required,
 )
 
-UNIT_TIMEOUT_SECONDS = 5
+#: Far more than one needs: what hangs ends, and a machine with other work fails nothing.
+UNIT_TIMEOUT_SECONDS = 20
 #: Where `make test` reads which servers were missing (kept by pytest's cache).
 MISSING_SERVERS = "almenara/missing_servers"
 #: Where a worker of pytest-xdist leaves what the controller shall know.
@@ -56,11 +57,16 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         _remember(session.config)
 
 
+@pytest.hookimpl(trylast=True)  # after hypothesis has marked its own
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Unit tests have five seconds, longer where workers share a processor, or what they ask."""
+    """Unit tests have twenty seconds, longer where workers share a processor, or what they ask.
+
+    Those of hypothesis are a hundred tests each: they have what every test has.
+    """
     seconds = UNIT_TIMEOUT_SECONDS * _workers_a_processor(config)
     for item in items:
-        if item.path.is_relative_to(_UNIT) and item.get_closest_marker("timeout") is None:
+        excepted = any(item.get_closest_marker(one) for one in ("timeout", "hypothesis"))
+        if item.path.is_relative_to(_UNIT) and not excepted:
             item.add_marker(pytest.mark.timeout(seconds))
 
 

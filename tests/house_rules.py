@@ -40,7 +40,7 @@ NEVER_NAMES = frozenset(
 NEVER_PARTS = frozenset({"notification", "alert", "destination", "integration", "notifier", "job"})
 
 #: Libraries that one file alone may import.
-SINGLE_HOMES = {"celery": "almenara/queues/celery.py", "jwt": "almenara/auth.py"}
+SINGLE_HOMES = {"celery": "almenara/queues/celery.py", "jwt": "almenara/auth/jose.py"}
 
 _LOG_TABLES = "message|delivery|attempt"
 _WRITERS_OF_THE_LOG = ("almenara/deliveries", "almenara/ledger", "almenara/migrations")

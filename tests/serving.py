@@ -18,8 +18,10 @@ import aiohttp
 import uvicorn
 from fastapi import FastAPI
 
+from almenara.api.connection import Connection
 from almenara.api.dependencies import Parts
 from almenara.app import build, running
+from almenara.cli.server import KEEP_ALIVE_SECONDS
 from almenara.settings import Settings, read_settings
 from tests.tables import make_tables
 
@@ -44,8 +46,8 @@ def make_settings(
     return read_settings(environ)
 
 
-#: The applications that no test uses now, by the largest body that they take.
-_applications: defaultdict[int, list[FastAPI]] = defaultdict(list)
+#: The applications that no test uses now, by the largest body that they take, and their names.
+_applications: defaultdict[tuple[int, tuple[str, ...]], list[FastAPI]] = defaultdict(list)
 
 
 @dataclass
@@ -93,7 +95,7 @@ class Client:
         """Write."""
         return await self.call("POST", path, body, **kwargs)
 
-    async def final(self, message_id: str, seconds: float = 15) -> Any:
+    async def final(self, message_id: str, seconds: float = 30) -> Any:
         """Wait until nothing of a message waits any more, and return its story."""
 
         async def look() -> Any:
@@ -104,7 +106,7 @@ class Client:
         return await until(look, seconds)
 
 
-async def until(look: Callable[[], Awaitable[Any]], seconds: float = 15) -> Any:
+async def until(look: Callable[[], Awaitable[Any]], seconds: float = 30) -> Any:
     """Look again and again until something is seen, and return it."""
     deadline = time.monotonic() + seconds
     while True:
@@ -119,9 +121,12 @@ async def until(look: Callable[[], Awaitable[Any]], seconds: float = 15) -> Any:
 def _application(settings: Settings) -> Iterator[FastAPI]:
     """Lend one application to test after test: FastAPI builds its routes slowly, at first use.
 
-    What it is built from is the size of a body alone; what it works with comes from the test.
+    What it is built from is mostly the size of a body; what it works with comes from the test.
     """
-    idle = _applications[settings.max_body_bytes]
+    if settings.asks_for_tokens or settings.sender_rate or settings.cors_origins:
+        yield build(settings)
+        return
+    idle = _applications[(settings.max_body_bytes, settings.allowed_hosts)]
     app = idle.pop() if idle else build(settings)
     try:
         yield app
@@ -143,7 +148,14 @@ async def served(
         app = stack.enter_context(_application(settings))
         app.state.parts = parts
         config = uvicorn.Config(
-            app, port=0, lifespan="off", log_config=None, timeout_graceful_shutdown=2
+            app,
+            http=Connection,
+            ws="none",
+            port=0,
+            lifespan="off",
+            log_config=None,
+            timeout_graceful_shutdown=2,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server._serve())

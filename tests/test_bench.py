@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.pages import ROOT
+from tests.servers import RABBITMQ, let_others_in
 
 
 def test_the_bench_of_accepting_compares_both_sides_and_finds_every_message(tmp_path: Path) -> None:
@@ -22,4 +25,24 @@ def test_the_bench_of_accepting_compares_both_sides_and_finds_every_message(tmp_
     assert finished.stdout.count("ratio, round by round") == 2
     assert "LOST" not in finished.stdout
     assert "were not 202" not in finished.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.timeout(180)
+@pytest.mark.xdist_group("rabbitmq")
+def test_the_bench_of_the_fleet_delivers_everything_on_both_sides(tmp_path: Path) -> None:
+    let_others_in(tmp_path)
+    finished = subprocess.run(
+        [
+            *(sys.executable, "-m", "bench.fleet", "deliveries", "without-database"),
+            *("--size", "test", "--own-broker-url", RABBITMQ.url, "--directory", str(tmp_path)),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.count("round by round") == 2
     assert list(tmp_path.iterdir()) == []

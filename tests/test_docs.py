@@ -128,7 +128,11 @@ def test_the_glossary_and_the_house_rules_forbid_the_same_words() -> None:
 
 def test_every_dependency_is_argued() -> None:
     project = tomllib.loads(read("pyproject.toml"))
-    wanted = [project["project"]["dependencies"], *project["dependency-groups"].values()]
+    wanted = [
+        project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"].values(),
+        *project["dependency-groups"].values(),
+    ]
     names = {re.split(r"[^\w-]", one)[0] for group in wanted for one in group}
     assert names - words(read("docs/explanation/decisions.md")) == set()
 
@@ -170,6 +174,7 @@ def _error_codes() -> Iterator[str]:
         "operate.py",
         "log.py",
         "routing.py",
+        "secrets",
         "resend.py",
         "replay",
         "conditions",

@@ -124,11 +124,11 @@ def test_no_test_sees_the_settings_of_the_shell(tmp_path: Path) -> None:
     assert finished.returncode == 0, finished.stdout
 
 
-def test_unit_tests_have_five_seconds_unless_they_say_otherwise(tmp_path: Path) -> None:
+def test_unit_tests_have_twenty_seconds_unless_they_say_otherwise(tmp_path: Path) -> None:
     text = (
         "import pytest\n"
         "def seconds(request): return request.node.get_closest_marker('timeout').args[0]\n"
-        "def test_usual(request): assert seconds(request) == 5\n"
+        "def test_usual(request): assert seconds(request) == 20\n"
         "@pytest.mark.timeout(30)\n"
         "def test_longer(request): assert seconds(request) == 30\n"
     )
@@ -155,7 +155,7 @@ def test_a_test_past_its_limit_fails_alone_and_says_where_it_stood(tmp_path: Pat
         "def test_slow(): time.sleep(60)\n"
         "def test_crowded_workers_have_longer(request):\n"
         "    seconds = request.node.get_closest_marker('timeout').args[0]\n"
-        "    assert seconds == 5 * max(1, 2 / os.cpu_count())\n"
+        "    assert seconds == 20 * max(1, 2 / os.cpu_count())\n"
     )
     finished = _run(tmp_path, text, workers=2)
     assert finished.returncode == 1

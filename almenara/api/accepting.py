@@ -12,6 +12,7 @@ from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, ValidationError
 
 from almenara.accept import Answer
+from almenara.api.authorization import Sender
 from almenara.api.body import BatchRoute, StrictRoute, UnreadableBodyError, check_value
 from almenara.api.dependencies import Name, Parts, PartsNeeded
 from almenara.api.errors import describe_error, field_errors, first_sentence, problem_content
@@ -23,6 +24,7 @@ from almenara.api.message_bodies import (
     MessageIn,
 )
 from almenara.api.problems import BODY, problems
+from almenara.auth import Principal
 from almenara.deliveries import MessageStatus, NewDelivery, NewMessage
 from almenara.errors import AlmenaraError, InvalidInputError
 from almenara.models import Delivery, Message
@@ -80,21 +82,27 @@ class BatchOut(BaseModel):
 
 @router.post("/messages", status_code=202, responses=problems(*BODY))
 async def accept_message(
-    body: MessageIn, parts: PartsNeeded, response: Response, key: IdempotencyKey = None
+    body: MessageIn,
+    parts: PartsNeeded,
+    sender: Sender,
+    response: Response,
+    key: IdempotencyKey = None,
 ) -> AcceptedOut:
     """Accept a message: 202 means that it is committed, synced to disk, and will be attempted.
 
     With the header `Idempotency-Key` the same key and message are stored once: a repetition is
     answered by the first message, with `duplicate: true`.
     """
-    answer = await parts.acceptor.accept(body.content(body.topic), channel=body.channel, key=key)
+    sender.require_way(body.topic, body.channel)
+    content = body.content(body.topic, sender=sender.subject)
+    answer = await parts.acceptor.accept(content, channel=body.channel, key=key)
     return await _answer(answer, parts, response)
 
 
-async def accept_batch(body: BatchIn, parts: PartsNeeded) -> BatchOut:
+async def accept_batch(body: BatchIn, parts: PartsNeeded, sender: Sender) -> BatchOut:
     """Accept up to a hundred messages; each is accepted or refused on its own, in order."""
     # At once, so that they share a commit.
-    items = [_accept_item(item, parts) for item in body.messages]
+    items = [_accept_item(item, parts, sender) for item in body.messages]
     return BatchOut(data=await asyncio.gather(*items))
 
 
@@ -112,11 +120,15 @@ async def accept_on_topic(
     name: Name,
     body: MessageBody,
     parts: PartsNeeded,
+    sender: Sender,
     response: Response,
+    *,
     key: IdempotencyKey = None,
 ) -> AcceptedOut:
     """Accept a message whose topic stands in the path, for webhooks."""
-    return await _answer(await parts.acceptor.accept(body.content(name), key=key), parts, response)
+    sender.require_way(name, None)
+    content = body.content(name, sender=sender.subject)
+    return await _answer(await parts.acceptor.accept(content, key=key), parts, response)
 
 
 async def accepted_out(answer: Answer, parts: Parts) -> AcceptedOut:
@@ -157,12 +169,14 @@ async def _answer(answer: Answer, parts: Parts, response: Response) -> AcceptedO
     return await accepted_out(answer, parts)
 
 
-async def _accept_item(item: Any, parts: Parts) -> BatchItem:
+async def _accept_item(item: Any, parts: Parts, sender: Principal) -> BatchItem:
     try:
         check_value(item)
         body = BatchItemIn.model_validate(item)
+        sender.require_way(body.topic, body.channel)
+        content = body.content(body.topic, sender=sender.subject)
         answer = await parts.acceptor.accept(
-            body.content(body.topic), channel=body.channel, key=body.idempotency_key
+            content, channel=body.channel, key=body.idempotency_key
         )
     except ValidationError as error:
         errors = field_errors(error.errors(include_input=False, include_url=False))

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Response
 
+from almenara.api.authorization import READS_CONFIG, ConfigWriter
 from almenara.api.body import StrictRoute
 from almenara.api.channel_bodies import (
     ChannelChange,
@@ -38,7 +39,7 @@ router = APIRouter(
 _LOOK_EVERY = 0.05
 
 
-@router.get("")
+@router.get("", dependencies=[READS_CONFIG])
 async def list_channels(parts: PartsNeeded) -> ChannelList:
     """List the channels."""
     channels = await parts.channels.all()
@@ -47,15 +48,17 @@ async def list_channels(parts: PartsNeeded) -> ChannelList:
 
 
 @router.post("", status_code=201, responses=problems(*BODY, 409))
-async def create_channel(body: ChannelIn, parts: PartsNeeded, response: Response) -> ChannelOut:
+async def create_channel(
+    body: ChannelIn, parts: PartsNeeded, writer: ConfigWriter, response: Response
+) -> ChannelOut:
     """Create a channel; its settings are checked against the plugin's schema."""
     spec = ChannelSpec(**body.model_dump())
-    written = await parts.channels.write(spec, create=True, replace=False)
+    written = await parts.channels.write(spec, create=True, replace=False, by=writer.subject)
     response.headers["Location"] = f"/v1/channels/{spec.name}"
     return await _written_out(parts, written)
 
 
-@router.get("/{name}", responses=problems(404))
+@router.get("/{name}", responses=problems(404), dependencies=[READS_CONFIG])
 async def show_channel(name: Name, parts: PartsNeeded) -> ChannelOut:
     """Show one channel."""
     return await _shown(parts, await parts.channels.get(name))
@@ -66,51 +69,63 @@ async def show_channel(name: Name, parts: PartsNeeded) -> ChannelOut:
     responses={201: {"model": ChannelOut, "description": "Created"}, **problems(*BODY)},
 )
 async def replace_channel(
-    name: NewName, body: ChannelFields, parts: PartsNeeded, response: Response
+    name: NewName,
+    body: ChannelFields,
+    parts: PartsNeeded,
+    writer: ConfigWriter,
+    response: Response,
 ) -> ChannelOut:
     """Replace a channel whole, or create it."""
     spec = ChannelSpec(name=name, **body.model_dump())
-    written = await parts.channels.write(spec, create=True, replace=True)
+    written = await parts.channels.write(spec, create=True, replace=True, by=writer.subject)
     response.status_code = 201 if written.created else 200
     return await _written_out(parts, written)
 
 
 @router.patch("/{name}", responses=problems(*BODY, 404))
-async def change_channel(name: Name, body: ChannelChange, parts: PartsNeeded) -> ChannelOut:
+async def change_channel(
+    name: Name, body: ChannelChange, parts: PartsNeeded, writer: ConfigWriter
+) -> ChannelOut:
     """Change what is given of a channel; of its settings too, where `null` removes one."""
     changes = body.model_dump(exclude_unset=True)
-    return await _written_out(parts, await parts.channels.change(name, changes))
+    written = await parts.channels.change(name, changes, by=writer.subject)
+    return await _written_out(parts, written)
 
 
 @router.delete("/{name}", status_code=204, responses=problems(404, 409))
 async def delete_channel(
     name: Name,
     parts: PartsNeeded,
+    writer: ConfigWriter,
     *,
     force: Annotated[
         bool, Query(description="Take it out of its topics, and cancel what waits for it.")
     ] = False,
 ) -> None:
     """Delete a channel that nothing uses; its deliveries stay in the log."""
-    await parts.channels.delete(name, force=force)
+    await parts.channels.delete(name, force=force, by=writer.subject)
 
 
 @router.post("/{name}/pause", responses=problems(*BODY, 404, 409))
 async def pause_channel(
-    name: Name, parts: PartsNeeded, body: Annotated[PauseIn, Body(default_factory=PauseIn)]
+    name: Name,
+    parts: PartsNeeded,
+    writer: ConfigWriter,
+    body: Annotated[PauseIn, Body(default_factory=PauseIn)],
 ) -> ChannelOut:
     """Pause a channel until it is resumed; what waits for it stays pending."""
-    return await _shown(parts, await parts.pausing.pause(name, detail=body.reason))
+    paused = await parts.pausing.pause(name, detail=body.reason, by=writer.subject)
+    return await _shown(parts, paused)
 
 
 @router.post("/{name}/resume", responses=problems(404, 409))
-async def resume_channel(name: Name, parts: PartsNeeded) -> ChannelOut:
+async def resume_channel(name: Name, parts: PartsNeeded, writer: ConfigWriter) -> ChannelOut:
     """Resume a channel, whatever it was paused for, and send what waits for it."""
-    return await _shown(parts, await parts.pausing.resume(name))
+    return await _shown(parts, await parts.pausing.resume(name, by=writer.subject))
 
 
 @router.post("/{name}/test", responses=problems(404, 409))
-async def test_channel(name: Name, parts: PartsNeeded) -> MessageStory:
+async def test_channel(name: Name, parts: PartsNeeded, writer: ConfigWriter) -> MessageStory:
     """Send a test message through the channel, wait for its first attempt, and show it."""
     channel = await parts.channels.get(name)
     if not channel.enabled:
@@ -129,6 +144,7 @@ async def test_channel(name: Name, parts: PartsNeeded) -> MessageStory:
         title="Test",
         description=f"A test of the channel {channel.name}, sent by Almenara.",
         tags=["test"],
+        sender=writer.subject,
     )
     answer = await parts.acceptor.accept(message, channel=channel.name)
     looks = int((channel.timeout_seconds + 2) / _LOOK_EVERY)

@@ -10,8 +10,9 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
+from almenara.api.authorization import ManagedDeliveryId, Manager, ReadDeliveryId, Reader
 from almenara.api.body import StrictRoute
-from almenara.api.dependencies import Cursor, DeliveryId, Limit, Moment, Parts, PartsNeeded, Word
+from almenara.api.dependencies import Cursor, Limit, Moment, Parts, PartsNeeded, Word
 from almenara.api.problems import problems
 from almenara.deliveries import Outcome, Reason, Status
 from almenara.log import Filters
@@ -77,6 +78,7 @@ class DeliveryPage(BaseModel):
 @router.get("/deliveries")
 async def list_deliveries(
     parts: PartsNeeded,
+    reader: Reader,
     *,
     channel: Word = None,
     topic: Word = None,
@@ -97,35 +99,44 @@ async def list_deliveries(
         since=since,
         until=until,
         replay=replay,
+        within=reader.topics,
     )
     page = await parts.log.deliveries(filters, cursor=cursor, limit=limit)
     return DeliveryPage(data=[summary_of(row) for row in page.rows], next_cursor=page.next_cursor)
 
 
 @router.get("/deliveries/{id}", responses=problems(404))
-async def show_delivery(delivery_id: DeliveryId, parts: PartsNeeded) -> DeliveryOut:
+async def show_delivery(delivery_id: ReadDeliveryId, parts: PartsNeeded) -> DeliveryOut:
     """Show one delivery with its attempts."""
     return await _shown(parts, delivery_id)
 
 
 @router.post("/deliveries/{id}/cancel", responses=problems(404, 409))
-async def cancel_delivery(delivery_id: DeliveryId, parts: PartsNeeded) -> DeliveryOut:
+async def cancel_delivery(
+    delivery_id: ManagedDeliveryId, parts: PartsNeeded, manager: Manager
+) -> DeliveryOut:
     """Cancel a delivery that waits or is held; one being sent, unless that succeeds or fails."""
-    await parts.operator.cancel_delivery(delivery_id)
+    await parts.operator.cancel_delivery(delivery_id, by=manager.subject)
     return await _shown(parts, delivery_id)
 
 
 @router.post("/deliveries/{id}/release", responses=problems(404, 409))
-async def release_delivery(delivery_id: DeliveryId, parts: PartsNeeded) -> DeliveryOut:
+async def release_delivery(
+    delivery_id: ManagedDeliveryId, parts: PartsNeeded, manager: Manager
+) -> DeliveryOut:
     """Put a held delivery back: it is due now."""
-    await parts.operator.release_delivery(delivery_id)
+    await parts.operator.release_delivery(delivery_id, by=manager.subject)
     return await _shown(parts, delivery_id)
 
 
 @router.post("/deliveries/{id}/resend", status_code=202, responses=problems(404, 409))
-async def resend_delivery(delivery_id: DeliveryId, parts: PartsNeeded) -> DeliveryOut:
+async def resend_delivery(
+    delivery_id: ManagedDeliveryId, parts: PartsNeeded, manager: Manager
+) -> DeliveryOut:
     """Send a final delivery again, as a new one that names it."""
-    return await _shown(parts, await parts.operator.resend_delivery(delivery_id))
+    return await _shown(
+        parts, await parts.operator.resend_delivery(delivery_id, by=manager.subject)
+    )
 
 
 def summary_of(delivery: Delivery) -> DeliverySummary:

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from almenara.accept import Acceptor
+from almenara.audit import Audit
 from almenara.catalogue import Channels, Pausing, Topics
 from almenara.database import Database
 from almenara.errors import FieldError, InvalidInputError, NotFoundError
@@ -39,6 +40,7 @@ class Parts:
     operator: Operator
     replays: Replays
     log: Log
+    audit: Audit
     channels: Channels
     pausing: Pausing
     topics: Topics
@@ -107,7 +109,7 @@ DeliveryId = Annotated[UUID, _id_of("delivery")]
 ReplayId = Annotated[UUID, _id_of("replay")]
 
 
-def _no_nul(value: str) -> str:
+def no_nul(value: str) -> str:
     """Refuse what PostgreSQL would refuse as a parameter."""
     if "\x00" in value:
         raise ValueError("Leave out NUL characters (%00).")
@@ -115,15 +117,15 @@ def _no_nul(value: str) -> str:
 
 
 Name = Annotated[
-    str, Path(max_length=64, description="The name, in any case."), AfterValidator(_no_nul)
+    str, Path(max_length=64, description="The name, in any case."), AfterValidator(no_nul)
 ]
 Cursor = Annotated[
     str | None, Query(max_length=64, description="`next_cursor` of the page before.")
 ]
 Limit = Annotated[int, Query(ge=1, le=250, description="How many rows a page has.")]
-Word = Annotated[Annotated[str, AfterValidator(_no_nul)] | None, Query(max_length=64)]
+Word = Annotated[Annotated[str, AfterValidator(no_nul)] | None, Query(max_length=64)]
 Moment = Annotated[
     AwareDatetime | None,
     Query(description="A time with its zone, such as `2026-11-23T22:00:00Z`."),
 ]
-Text = Annotated[Annotated[str, AfterValidator(_no_nul)] | None, Query(max_length=255)]
+Text = Annotated[Annotated[str, AfterValidator(no_nul)] | None, Query(max_length=255)]

@@ -19,9 +19,13 @@ from almenara.errors import (
     AlmenaraError,
     ConflictError,
     FieldError,
+    ForbiddenError,
     InvalidInputError,
+    MissingTokenError,
     NotFoundError,
     PluginError,
+    RepeatedTokenError,
+    TokenError,
     UnavailableError,
 )
 from almenara.telemetry import get_logger
@@ -37,8 +41,19 @@ STATUSES: tuple[tuple[type[AlmenaraError], int], ...] = (
     (NotFoundError, 404),
     (ConflictError, 409),
     (UnavailableError, 503),
+    (RepeatedTokenError, 400),
+    (TokenError, 401),
+    (ForbiddenError, 403),
     (PluginError, 422),
     (AlmenaraError, 500),
+)
+
+#: What RFC 6750, section 3.1 calls them; who sent no token is not told that it was wrong.
+_CHALLENGES: tuple[tuple[type[AlmenaraError], str | None], ...] = (
+    (MissingTokenError, None),
+    (RepeatedTokenError, "invalid_request"),
+    (TokenError, "invalid_token"),
+    (ForbiddenError, "insufficient_scope"),
 )
 
 #: What the framework's own refusals are called; any other is a request that could not be read.
@@ -96,6 +111,26 @@ def describe_error(error: AlmenaraError) -> dict[str, Any]:
     return problem_content(status, code, error.message, errors)
 
 
+def refusal_headers(error: AlmenaraError) -> dict[str, str]:
+    """Return the headers that belong to an error: when to come back, and with which token.
+
+    The challenge is that of RFC 6750, section 3.
+    """
+    headers = {}
+    if isinstance(error, TokenError | ForbiddenError):
+        challenge = 'Bearer realm="almenara"'
+        word = next((word for kind, word in _CHALLENGES if isinstance(error, kind)), None)
+        if word is not None:
+            challenge += f', error="{word}"'
+        if isinstance(error, ForbiddenError) and error.scope:
+            challenge += f', scope="{error.scope}"'
+        headers["WWW-Authenticate"] = challenge
+    retry_after = getattr(error, "retry_after_seconds", None)
+    if retry_after is not None:
+        headers["Retry-After"] = str(retry_after)
+    return headers
+
+
 def field_errors(parts: Sequence[Any]) -> list[FieldError]:
     """Turn Pydantic's errors into ours: which field, and what is allowed; never the input."""
     return [
@@ -134,11 +169,10 @@ def add_error_handlers(app: FastAPI) -> None:
 async def _own(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, AlmenaraError)  # noqa: S101 - registered for this class
     content = describe_error(error)
-    retry_after = getattr(error, "retry_after_seconds", None)
     return JSONResponse(
         content,
         status_code=content["status"],
-        headers=None if retry_after is None else {"Retry-After": str(retry_after)},
+        headers=refusal_headers(error),
         media_type="application/problem+json",
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from almenara.api.authorization import READS_CONFIG
 from almenara.api.body import StrictRoute
 from almenara.api.dependencies import PartsNeeded
 from almenara.api.message_bodies import MessageIn
@@ -101,7 +102,7 @@ class Explained(BaseModel):
     channels: list[ExplainedChannel]
 
 
-@router.post("/messages/explain", responses=problems(*BODY))
+@router.post("/messages/explain", responses=problems(*BODY), dependencies=[READS_CONFIG])
 async def explain_message(body: MessageIn, parts: PartsNeeded) -> Explained:
     """Say what would happen to a message: its channels, why, and what each would send.
 

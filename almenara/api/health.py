@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from almenara.api.dependencies import Parts, PartsNeeded
@@ -26,7 +27,9 @@ class Health(BaseModel):
 class Readiness(BaseModel):
     """Whether messages can be accepted and sent; names what is not ready."""
 
-    status: str
+    #: ``ready``, ``degraded`` (messages are accepted and sent, but something is to be mended), or
+    #: ``not ready``.
+    status: Literal["ready", "degraded", "not ready"]
     #: Each part: ``ok``, or what is wrong with it.
     checks: dict[str, str]
     #: Which of the processes that share the database answered.
@@ -40,7 +43,7 @@ async def healthz() -> Health:
 
 
 @router.get("/readyz", responses={503: {"model": Readiness}})
-async def readyz(parts: PartsNeeded, response: Response) -> Readiness:
+async def readyz(request: Request, parts: PartsNeeded, response: Response) -> Readiness:
     """Say whether messages can be accepted and sent; 503 and what is not ready otherwise."""
     checks = {
         "database": await _database(parts),
@@ -49,7 +52,16 @@ async def readyz(parts: PartsNeeded, response: Response) -> Readiness:
     }
     ready = all(check == "ok" for check in checks.values())
     response.status_code = 200 if ready else 503
-    status = "ready" if ready else "not ready"
+    status: Literal["ready", "degraded", "not ready"] = "ready" if ready else "not ready"
+    trouble = parts.queue.trouble
+    if ready and trouble:
+        # Accepted as ever, so whoever asks shall go on sending messages here.
+        status, checks["queue"] = "degraded", trouble
+    authenticator = request.app.state.authenticator
+    if authenticator is not None:
+        checks["tokens"] = authenticator.trouble or "ok"
+        if ready and authenticator.trouble:
+            status = "degraded"
     return Readiness(status=status, checks=checks, process=process_name())
 
 

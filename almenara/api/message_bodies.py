@@ -84,11 +84,12 @@ class MessageBody(StrictModel):
             )
         return self
 
-    def content(self, topic: str | None) -> NewMessage:
+    def content(self, topic: str | None, *, sender: str | None = None) -> NewMessage:
         """Return the message as accepting takes it."""
         return NewMessage(
             id=new_id(),
             topic=topic,
+            sender=sender,
             created_at=datetime.now(UTC),
             **self.model_dump(exclude={"topic", "channel", "idempotency_key"}),
         )

@@ -11,12 +11,12 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
+from almenara.api.authorization import ManagedMessageId, Manager, Reader, ReadMessageId
 from almenara.api.body import StrictRoute
 from almenara.api.deliveries import DeliveryOut, delivery_out
 from almenara.api.dependencies import (
     Cursor,
     Limit,
-    MessageId,
     Moment,
     PartsNeeded,
     Text,
@@ -48,6 +48,8 @@ class MessageOut(BaseModel):
     data: dict[str, Any]
     to: list[str]
     reference: str | None
+    #: Whose token it came with.
+    sender: str | None
     metadata: dict[str, Any]
     send_at: datetime | None
     expires_at: datetime | None
@@ -87,6 +89,7 @@ class MessagePage(BaseModel):
 @router.get("/messages")
 async def list_messages(
     parts: PartsNeeded,
+    reader: Reader,
     *,
     topic: Word = None,
     channel: Word = None,
@@ -107,6 +110,7 @@ async def list_messages(
         since=since,
         until=until,
         q=q,
+        within=reader.topics,
     )
     page = await parts.log.messages(filters, cursor=cursor, limit=limit)
     return MessagePage(
@@ -115,27 +119,30 @@ async def list_messages(
 
 
 @router.get("/messages/{id}", responses=problems(404))
-async def show_message(message_id: MessageId, parts: PartsNeeded) -> MessageStory:
+async def show_message(message_id: ReadMessageId, parts: PartsNeeded) -> MessageStory:
     """Show one message with its deliveries, their attempts, and its time line."""
     return story_out(await parts.log.story(message_id))
 
 
 @router.post("/messages/{id}/cancel", responses=problems(404, 409))
-async def cancel_message(message_id: MessageId, parts: PartsNeeded) -> MessageStory:
+async def cancel_message(
+    message_id: ManagedMessageId, parts: PartsNeeded, manager: Manager
+) -> MessageStory:
     """Cancel what of a message waits; what is being sent just now ends first."""
-    await parts.operator.cancel_message(message_id)
+    await parts.operator.cancel_message(message_id, by=manager.subject)
     return story_out(await parts.log.story(message_id))
 
 
 @router.post("/messages/{id}/resend", status_code=202, responses=problems(404, 409))
 async def resend_message(
-    message_id: MessageId,
+    message_id: ManagedMessageId,
     parts: PartsNeeded,
+    manager: Manager,
     *,
     sent_too: Annotated[bool, Query(description="Also what was sent.")] = False,
 ) -> MessageStory:
     """Send again what of a message failed or was cancelled, as new deliveries."""
-    await parts.operator.resend_message(message_id, sent_too=sent_too)
+    await parts.operator.resend_message(message_id, sent_too=sent_too, by=manager.subject)
     return story_out(await parts.log.story(message_id))
 
 

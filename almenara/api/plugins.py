@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from pydantic.errors import PydanticInvalidForJsonSchema
 
+from almenara.api.authorization import READS_CONFIG
 from almenara.api.dependencies import PartsNeeded
 from almenara.loader import BrokenPlugin, FoundPlugin
 from almenara.plugin import PluginSettings, secret_fields
@@ -45,7 +46,7 @@ class PluginList(BaseModel):
     broken: list[BrokenPluginOut]
 
 
-@router.get("/plugins")
+@router.get("/plugins", dependencies=[READS_CONFIG])
 async def list_plugins(parts: PartsNeeded) -> PluginList:
     """List what the plugin directories hold."""
     return PluginList(

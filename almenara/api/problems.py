@@ -50,10 +50,25 @@ def document_problems(app: FastAPI) -> None:
         if not written:
             for operations in whole["paths"].values():
                 for operation in operations.values():
+                    if "security" in operation:
+                        _add_refusals(operation["responses"])
                     _correct(operation["responses"])
         return whole
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's own way to extend it
+
+
+def _add_refusals(responses: dict[str, Any]) -> None:
+    """Name what the gate and the scopes may answer, at every operation that asks for a token."""
+    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+    for status in (400, 401, 403, 421, 429, 503):
+        responses.setdefault(
+            str(status),
+            {
+                "description": HTTPStatus(status).phrase,
+                "content": {"application/json": {"schema": schema}},
+            },
+        )
 
 
 def _correct(responses: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
 
+from almenara.api.authorization import MANAGES_ALL, ManagerOfAll
 from almenara.api.body import StrictRoute
 from almenara.api.deliveries import DeliverySummary, summary_of
 from almenara.api.dependencies import (
@@ -149,7 +150,7 @@ class DryRunOut(BaseModel):
     responses={**problems(*BODY), 200: {"model": DryRunOut, "description": "A dry run"}},
 )
 async def create_replay(
-    body: ReplayIn, parts: PartsNeeded, response: Response
+    body: ReplayIn, parts: PartsNeeded, manager: ManagerOfAll, response: Response
 ) -> ReplayOut | Response:
     """Send what failed or was cancelled again, as new deliveries; with `dry_run`, only count it."""
     if body.dry_run:
@@ -160,12 +161,14 @@ async def create_replay(
             sample=[summary_of(one) for one in found.sample],
         )
         return Response(counted.model_dump_json(), media_type="application/json")
-    replay = await parts.replays.create(body.selection(), rate=body.rate)
+    replay = await parts.replays.create(
+        body.selection(), rate=body.rate, requested_by=manager.subject
+    )
     response.headers["Location"] = f"/v1/replays/{replay.id}"
     return await _shown(parts, replay.id)
 
 
-@router.get("/replays")
+@router.get("/replays", dependencies=[MANAGES_ALL])
 async def list_replays(
     parts: PartsNeeded, *, cursor: Cursor = None, limit: Limit = 50
 ) -> ReplayPage:
@@ -176,16 +179,18 @@ async def list_replays(
     )
 
 
-@router.get("/replays/{id}", responses=problems(404))
+@router.get("/replays/{id}", responses=problems(404), dependencies=[MANAGES_ALL])
 async def show_replay(replay_id: ReplayId, parts: PartsNeeded) -> ReplayOut:
     """Show one replay: how far it is, and what became of the deliveries that it made."""
     return await _shown(parts, replay_id)
 
 
 @router.delete("/replays/{id}", responses=problems(404, 409))
-async def cancel_replay(replay_id: ReplayId, parts: PartsNeeded) -> ReplayOut:
+async def cancel_replay(
+    replay_id: ReplayId, parts: PartsNeeded, manager: ManagerOfAll
+) -> ReplayOut:
     """Stop a replay: it makes no more deliveries; those that it made stay."""
-    await parts.replays.cancel(replay_id)
+    await parts.replays.cancel(replay_id, by=manager.subject)
     return await _shown(parts, replay_id)
 
 

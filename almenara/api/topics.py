@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from almenara.api.authorization import READS_CONFIG, ConfigWriter
 from almenara.api.body import StrictRoute
 from almenara.api.dependencies import Name, NewName, PartsNeeded, StrictModel, refusal
 from almenara.api.errors import first_sentence
@@ -150,22 +151,24 @@ class TopicList(BaseModel):
     next_cursor: None = None
 
 
-@router.get("")
+@router.get("", dependencies=[READS_CONFIG])
 async def list_topics(parts: PartsNeeded) -> TopicList:
     """List the topics."""
     return TopicList(data=[topic_out(one) for one in await parts.topics.all()])
 
 
 @router.post("", status_code=201, responses=problems(*BODY, 409))
-async def create_topic(body: TopicIn, parts: PartsNeeded, response: Response) -> TopicOut:
+async def create_topic(
+    body: TopicIn, parts: PartsNeeded, writer: ConfigWriter, response: Response
+) -> TopicOut:
     """Create a topic."""
     spec = _spec(body.name, body)
-    stored, _ = await parts.topics.write(spec, create=True, replace=False)
+    stored, _ = await parts.topics.write(spec, create=True, replace=False, by=writer.subject)
     response.headers["Location"] = f"/v1/topics/{spec.name}"
     return topic_out(stored)
 
 
-@router.get("/{name}", responses=problems(404))
+@router.get("/{name}", responses=problems(404), dependencies=[READS_CONFIG])
 async def show_topic(name: Name, parts: PartsNeeded) -> TopicOut:
     """Show one topic."""
     return topic_out(await parts.topics.get(name))
@@ -176,16 +179,24 @@ async def show_topic(name: Name, parts: PartsNeeded) -> TopicOut:
     responses={201: {"model": TopicOut, "description": "Created"}, **problems(*BODY)},
 )
 async def replace_topic(
-    name: NewName, body: TopicFields, parts: PartsNeeded, response: Response
+    name: NewName,
+    body: TopicFields,
+    parts: PartsNeeded,
+    writer: ConfigWriter,
+    response: Response,
 ) -> TopicOut:
     """Replace a topic whole, or create it."""
-    stored, created = await parts.topics.write(_spec(name, body), create=True, replace=True)
+    stored, created = await parts.topics.write(
+        _spec(name, body), create=True, replace=True, by=writer.subject
+    )
     response.status_code = 201 if created else 200
     return topic_out(stored)
 
 
 @router.patch("/{name}", responses=problems(*BODY, 404))
-async def change_topic(name: Name, body: TopicFields, parts: PartsNeeded) -> TopicOut:
+async def change_topic(
+    name: Name, body: TopicFields, parts: PartsNeeded, writer: ConfigWriter
+) -> TopicOut:
     """Change what is given of a topic, and leave the rest."""
     changes: dict[str, Any] = body.model_dump(
         include=body.model_fields_set & {"strategy", "step_deadline_seconds", "enabled", "redact"}
@@ -193,13 +204,13 @@ async def change_topic(name: Name, body: TopicFields, parts: PartsNeeded) -> Top
     steps = body.steps()
     if steps is not None:
         changes["channels"] = steps
-    return topic_out(await parts.topics.change(name, changes))
+    return topic_out(await parts.topics.change(name, changes, by=writer.subject))
 
 
 @router.delete("/{name}", status_code=204, responses=problems(404))
-async def delete_topic(name: Name, parts: PartsNeeded) -> None:
+async def delete_topic(name: Name, parts: PartsNeeded, writer: ConfigWriter) -> None:
     """Delete a topic; its messages stay in the log."""
-    await parts.topics.delete(name)
+    await parts.topics.delete(name, by=writer.subject)
 
 
 def topic_out(stored: StoredTopic) -> TopicOut:

@@ -13,6 +13,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 
 from almenara.catalogue.change import Changes
 from almenara.catalogue.settings_check import SettingsCheck
+from almenara.catalogue.states import channel_state, written_state
 from almenara.database import Database, Transaction
 from almenara.deliveries import Reason, cancel
 from almenara.errors import ConflictError, NotFoundError, UnavailableError
@@ -22,6 +23,7 @@ from almenara.models import Channel, Topic, TopicChannel
 from almenara.queues.base import Queue
 from almenara.retry import DEFAULT_SCHEDULE
 from almenara.secrets import Vault, masked
+from almenara.trail import Action, Trace, leave
 
 #: So often a channel that others change at the same time is looked at again.
 _LOOKS_ALLOWED = 5
@@ -99,12 +101,15 @@ class Channels:
         """
         return await find_channel(name, self._database.reader)
 
-    async def write(self, spec: ChannelSpec, *, create: bool, replace: bool) -> Written:
+    async def write(
+        self, spec: ChannelSpec, *, create: bool, replace: bool, by: str | None = None
+    ) -> Written:
         """Create or replace a channel, its secrets sealed.
 
         Args:
             create: it may be new.
             replace: it may exist.
+            by: whose wish it is, for the trail.
 
         Raises:
             ConflictError: it exists, and may not.
@@ -122,9 +127,11 @@ class Channels:
                 raise NotFoundError("channel", spec.name)
             return Wanted(spec, check=True)
 
-        return await self._make(spec.name, wanted)
+        return await self._make(spec.name, wanted, by)
 
-    async def change(self, name: str, changes: Mapping[str, Any]) -> Written:
+    async def change(
+        self, name: str, changes: Mapping[str, Any], *, by: str | None = None
+    ) -> Written:
         """Change what is given of a channel; changes at the same time do not undo each other.
 
         Args:
@@ -143,9 +150,9 @@ class Channels:
             check = bool(changes.keys() & {"plugin", "settings"})
             return Wanted(_changed(seen, changes), check=check)
 
-        return await self._make(name.strip().lower(), wanted)
+        return await self._make(name.strip().lower(), wanted, by)
 
-    async def delete(self, name: str, *, force: bool) -> None:
+    async def delete(self, name: str, *, force: bool, by: str | None = None) -> None:
         """Delete a channel.
 
         Args:
@@ -173,10 +180,14 @@ class Channels:
                 await _refuse_if_used(transaction, channel)
             await forget(transaction, channel.id)
             await channel.delete(using_db=client)
+            trace = Trace(Action.CHANNEL_DELETED, channel.name, before=channel_state(channel))
+            await leave(transaction, trace, by=by, at=self._clock())
 
         await self._changes.make(work)
 
-    async def _make(self, name: str, wanted: Callable[[Channel | None], Wanted]) -> Written:
+    async def _make(
+        self, name: str, wanted: Callable[[Channel | None], Wanted], by: str | None
+    ) -> Written:
         """Write a channel as it is wanted, seen as it stands.
 
         The check of the settings runs the plugin author's code, so it stands before the
@@ -194,7 +205,7 @@ class Channels:
                 )
             try:
                 await self._changes.make(
-                    partial(self._store, channel, want, settings, new=seen is None)
+                    partial(self._store, channel, want, settings, new=seen is None, by=by)
                 )
             except _MovedError:
                 continue
@@ -210,12 +221,14 @@ class Channels:
         transaction: Transaction,
         *,
         new: bool,
+        by: str | None,
     ) -> None:
         """Store a channel, unless another change came first."""
         stored = await Channel.filter(name=channel.name).using_db(transaction.client).first()
         if (stored is None) != new or (stored and stored.revision != channel.revision):
             raise _MovedError
         spec, now = want.spec, self._clock()
+        before, old_settings = None if new else channel_state(channel), channel.settings
         await rewritten(
             transaction,
             channel,
@@ -233,6 +246,9 @@ class Channels:
             }
         )
         await channel.save(using_db=transaction.client, force_create=new)
+        action = Action.CHANNEL_CREATED if new else Action.CHANNEL_CHANGED
+        trace = Trace(action, channel.name, before, written_state(channel, old_settings))
+        await leave(transaction, trace, by=by, at=now)
 
 
 def _changed(channel: Channel, changes: Mapping[str, Any]) -> ChannelSpec:

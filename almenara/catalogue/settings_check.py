@@ -42,7 +42,10 @@ class SettingsCheck:
             plugin = self._plugins.get(plugin_name)
             names = secret_fields(plugin.settings) if plugin.settings else frozenset()
             clear = self._with_kept_secrets(settings, stored, names)
-            warnings = await self._ask(plugin, clear)
+            known, nowhere = self._vault.check_references(clear)
+            absent = tuple(f"settings.{name} is not given" for name in clear.keys() - known.keys())
+            asked = await self._ask(plugin, known)
+            warnings = [*nowhere, *(one for one in asked if not one.startswith(absent))]
         except PluginError as error:
             wrong = FieldError(field="plugin", code=error.code, message=error.message)
             raise InvalidInputError(error.message, errors=[wrong], code=error.code) from error

@@ -13,10 +13,12 @@ from uuid import UUID
 from tortoise.backends.base.client import BaseDBAsyncClient
 
 from almenara.catalogue.change import Changes
+from almenara.catalogue.states import topic_state
 from almenara.database import Database, Transaction
 from almenara.errors import ConflictError, FieldError, InvalidInputError, NotFoundError
 from almenara.models import Channel, Topic, TopicChannel
 from almenara.news import SYSTEM_PREFIX, SystemTopic
+from almenara.trail import Action, Trace, leave
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Topics:
         return StoredTopic(topic, await _channels_of(topic, reader))
 
     async def write(
-        self, spec: TopicSpec, *, create: bool, replace: bool
+        self, spec: TopicSpec, *, create: bool, replace: bool, by: str | None = None
     ) -> tuple[StoredTopic, bool]:
         """Create or replace a topic, and tell whether it is new.
 
@@ -103,11 +105,13 @@ class Topics:
                 )
             if stored is None and not create:
                 raise NotFoundError("topic", spec.name)
-            return await self._store(transaction, stored, spec), stored is None
+            return await self._store(transaction, stored, spec, by), stored is None
 
         return await self._changes.make(work)
 
-    async def change(self, name: str, changes: Mapping[str, Any]) -> StoredTopic:
+    async def change(
+        self, name: str, changes: Mapping[str, Any], *, by: str | None = None
+    ) -> StoredTopic:
         """Change what is given of a topic; changes at the same time do not undo each other.
 
         Args:
@@ -128,11 +132,12 @@ class Topics:
                 enabled=stored.enabled,
                 redact=stored.redact,
             )
-            return await self._store(transaction, stored, dataclasses.replace(old, **changes))
+            spec = dataclasses.replace(old, **changes)
+            return await self._store(transaction, stored, spec, by)
 
         return await self._changes.make(work)
 
-    async def delete(self, name: str) -> None:
+    async def delete(self, name: str, *, by: str | None = None) -> None:
         """Delete a topic; its messages stay in the log.
 
         Raises:
@@ -141,16 +146,20 @@ class Topics:
 
         async def work(transaction: Transaction) -> None:
             topic = await _topic(name, transaction.client)
+            before = await _state(topic, transaction.client)
             await topic.delete(using_db=transaction.client)
+            trace = Trace(Action.TOPIC_DELETED, topic.name, before=before)
+            await leave(transaction, trace, by=by, at=self._clock())
 
         await self._changes.make(work)
 
     async def _store(
-        self, transaction: Transaction, stored: Topic | None, spec: TopicSpec
+        self, transaction: Transaction, stored: Topic | None, spec: TopicSpec, by: str | None
     ) -> StoredTopic:
         client = transaction.client
         channels = await _known_channels([step.channel for step in spec.channels], client)
         now = self._clock()
+        before = None if stored is None else await _state(stored, client)
         topic = stored or Topic(name=spec.name, created_at=now)
         topic.update_from_dict(
             {
@@ -171,7 +180,15 @@ class Topics:
                 condition=step.condition,
             )
             await link.save(using_db=client, force_create=True)
+        action = Action.TOPIC_CREATED if stored is None else Action.TOPIC_CHANGED
+        trace = Trace(action, topic.name, before, await _state(topic, client))
+        await leave(transaction, trace, by=by, at=now)
         return StoredTopic(topic, spec.channels)
+
+
+async def _state(topic: Topic, client: BaseDBAsyncClient) -> dict[str, Any]:
+    steps = await _channels_of(topic, client)
+    return topic_state(topic, [(step.channel, step.condition) for step in steps])
 
 
 async def _channels_of(topic: Topic, client: BaseDBAsyncClient) -> list[TopicStep]:

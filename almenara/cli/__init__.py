@@ -10,14 +10,19 @@ from typing import Annotated
 import typer
 
 from almenara import __version__
-from almenara.cli import explain, log, messages, server
+from almenara.cli import alive, explain, log, messages, server
+from almenara.cli.audit import audit
 from almenara.cli.channels import channels
+from almenara.cli.copying import copy_database
 from almenara.cli.exits import exit_code
 from almenara.cli.groups import CONTEXT
 from almenara.cli.output import print_error, print_line
 from almenara.cli.plugins import plugins
 from almenara.cli.replays import replay, replays
+from almenara.cli.rotating import rotate_secrets
+from almenara.cli.token import token
 from almenara.cli.topics import topics
+from almenara.cli.worker import worker
 from almenara.errors import AlmenaraError
 
 __all__ = ["app", "run"]
@@ -53,8 +58,9 @@ def almenara(
 ) -> None:
     """A notification router: a message in over HTTP, out by Slack, mail and any channel you write.
 
-    The commands other than `serve`, `migrate`, `check` and `plugins new` ask the running server: at
-    `ALMENARA_URL`, or else `http://127.0.0.1:8000`, with the token in `ALMENARA_TOKEN`.
+    The commands other than `serve`, `worker`, `migrate`, `check`, `copy-database`,
+    `rotate-secrets`, `alive`, `token` and `plugins new` ask the running server: at `ALMENARA_URL`,
+    or else `http://127.0.0.1:8000`, with the token in `ALMENARA_TOKEN`.
 
     With `--json`, what the server answered goes to standard output as it came; warnings and errors
     go to standard error. A time is a duration counted from now (`90s`, `1h30m`, `2d`) or an ISO
@@ -64,8 +70,13 @@ def almenara(
 
 _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     (_SERVER, server.serve),
+    (_SERVER, worker),
     (_SERVER, server.migrate),
     (_SERVER, server.check),
+    (_SERVER, copy_database),
+    (_SERVER, alive.alive),
+    (_SERVER, rotate_secrets),
+    (_SERVER, token),
     (_MESSAGES, messages.send),
     (_MESSAGES, explain.explain),
     (_MESSAGES, log.log),
@@ -74,6 +85,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     (_MESSAGES, messages.cancel),
     (_MESSAGES, messages.release),
     (_MESSAGES, replay),
+    (_SET_UP, audit),
 )
 for _panel, _command in _COMMANDS:
     app.command(rich_help_panel=_panel)(_command)

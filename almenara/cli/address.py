@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 
 from almenara.errors import ConfigurationError
@@ -32,32 +31,26 @@ def announce(settings: Settings, port: int) -> None:
     log = get_logger("app")
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{port}"
-    log.info("serving", url=url, docs=f"{url}/docs", workers=settings.workers)
-    if not is_loopback(settings.host):
+    if not settings.asks_for_tokens and settings.on_loopback:
+        log.info("open", reason="no tokens are asked for; only this machine reaches it")
+    elif not settings.asks_for_tokens:
         log.warning(
             "insecure",
             reason="anyone who reaches this address can send and read messages: no tokens are "
             "asked for",
         )
+    log.info("serving", url=url, docs=f"{url}/docs", workers=settings.workers)
 
 
-def check_address(host: str, *, insecure: bool) -> None:
+def check_address(settings: Settings, *, insecure: bool) -> None:
     """Refuse to serve others without tokens, unless told to.
 
     Raises:
         ConfigurationError: others reach this address.
     """
-    if not insecure and not is_loopback(host):
+    if not (insecure or settings.on_loopback or settings.asks_for_tokens):
         raise ConfigurationError(
-            f"Without authentication, {host} is not served: anyone who reaches it could send and "
-            "read messages. Serve 127.0.0.1, or add --insecure if something in front of it asks "
-            "for tokens."
+            f"Without authentication, {settings.host} is not served: anyone who reaches it could "
+            "send and read messages. Say who issues tokens (ALMENARA_JWT_ISSUER and a key), serve "
+            "127.0.0.1, or add --insecure if something in front of it asks for tokens."
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether an address is reached from this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -6,6 +6,7 @@ import asyncio
 import faulthandler
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 #: Requests under way get so long to be answered when the server stops, in seconds.
 _ANSWER_SECONDS = 5
 
+#: An idle connection is kept longer than load balancers keep theirs (60 s), in seconds: who closes
+#: first hangs up on the request that the other one just sends.
+KEEP_ALIVE_SECONDS = 75
+
+#: So many files and sockets a process asks to have open, where it may.
+_MOST_OPEN = 8_192
+
 #: The standard error of this process, whatever stands in for it in Python.
 _STDERR = 2
 
@@ -29,7 +37,7 @@ Host = Annotated[str | None, typer.Option(help="The address to serve on.")]
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="The port; 0 takes any free one.")]
 Insecure = Annotated[
     bool,
-    typer.Option("--insecure", help="Serve on an address that others reach, without tokens."),
+    typer.Option("--insecure", help="Serve an address that others reach, and ask for no tokens."),
 ]
 WorkerCount = Annotated[
     int | None,
@@ -66,7 +74,7 @@ def serve(
     if listener is not None:
         uvloop.run(_serve(settings, socket.socket(fileno=listener), worker=True))
         return
-    check_address(settings.host, insecure=insecure)
+    check_address(settings, insecure=insecure)
     if settings.workers == 1:
         uvloop.run(_serve(settings))
         return
@@ -115,25 +123,41 @@ async def _serve(
     """
     import uvicorn
 
+    from almenara.api.connection import Connection
     from almenara.app import build, running
+    from almenara.sending import settle_down
     from almenara.telemetry import get_logger
 
     async with running(settings) as parts:
         app = build(settings)
         app.state.parts = parts
         with inherited or listening(settings) as listener:
+            Connection.most_connections = _room_for_connections()
             config = uvicorn.Config(
                 app,
+                http=Connection,
+                ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=_ANSWER_SECONDS,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
             )
             if not worker:
                 announce(settings, listener.getsockname()[1])
+            settle_down()
             await _server(config, worker=worker).serve(sockets=[listener])
         get_logger("app").info("stopping")
+
+
+def _room_for_connections() -> int:
+    """Say how many connections of clients there may be; half of what the process may open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_OPEN if hard == resource.RLIM_INFINITY else min(hard, _MOST_OPEN)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(soft, wanted) // 2
 
 
 def _server(config: uvicorn.Config, *, worker: bool) -> uvicorn.Server:
@@ -168,8 +192,8 @@ def _server(config: uvicorn.Config, *, worker: bool) -> uvicorn.Server:
 
 
 async def _migrate(settings: Settings) -> list[str]:
-    from almenara.app import opened
     from almenara.migrations import migrate as apply_migrations
+    from almenara.sending import opened
 
     async with opened(settings) as database:
         return await apply_migrations(database)

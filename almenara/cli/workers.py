@@ -34,7 +34,7 @@ async def serve_by_workers(settings: Settings) -> int:
     Raises:
         ConfigurationError: the database or the address cannot be used; nothing was started.
     """
-    from almenara.app import prepare
+    from almenara.sending import prepare
 
     await prepare(settings)
     with listening(settings) as listener:

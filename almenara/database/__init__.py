@@ -19,7 +19,7 @@ from asyncpg import connect as connect_to_postgres
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.context import TortoiseContext
 
-from almenara.database.postgres_url import read_postgres_url
+from almenara.database import postgres
 from almenara.database.sqlite import SqliteClient
 from almenara.database.transaction import Dialect, Row, Transaction, read_id, read_timestamp
 from almenara.errors import ConfigurationError
@@ -43,12 +43,6 @@ _OLDEST_SQLITE = (3, 35, 0)
 #: Tortoise keeps the statements it writes by connection name, so a name belongs to one dialect.
 _READERS = {"sqlite": "sqlite_reader", "postgres": "postgres_reader"}
 WRITERS = {"sqlite": "sqlite_writer", "postgres": "postgres_writer"}
-
-_SERVER_SETTINGS = {
-    # A process that is frozen inside a transaction keeps its locks no longer than this.
-    "idle_in_transaction_session_timeout": "10000",
-    "timezone": "UTC",
-}
 
 
 @dataclass(frozen=True)
@@ -91,8 +85,15 @@ class Database:
 
     async def connect(self, application_name: str) -> Connection:
         """Open a connection to PostgreSQL outside the pools, on whatever event loop this runs."""
-        names = {"application_name": application_name}
-        return await connect_to_postgres(**self.address, server_settings=_SERVER_SETTINGS | names)
+        names = postgres.SERVER_SETTINGS | {"application_name": application_name}
+        return await connect_to_postgres(**self.address, server_settings=names)
+
+    async def warnings(self) -> list[str]:
+        """Say what of the server's set-up breaks the promise of a 202."""
+        if self.dialect == "sqlite":
+            return []
+        [facts] = await self.fetch(postgres.FACTS)
+        return postgres.warnings_of(facts)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -119,14 +120,19 @@ async def open_database(settings: Settings) -> Database:
         context=context,
         reader=context.connections.get(_READERS[dialect]),
         writer=context.connections.get(WRITERS[dialect]),
-        address={} if settings.uses_sqlite else _postgres_address(settings),
+        address={} if settings.uses_sqlite else postgres.address_of(settings),
     )
     try:
         # The writer first: it turns the write-ahead log on, which the reader is not allowed to.
         for client in (database.writer, database.reader):
             await client.execute_query("SELECT 1")
+        if not settings.uses_sqlite:
+            [facts] = await database.fetch(postgres.FACTS)
+            postgres.refuse(postgres.refusal(facts, settings))
     except Exception as error:
         await database.close()
+        if isinstance(error, ConfigurationError):
+            raise
         raise ConfigurationError(_unreachable(settings, error)) from error
     return database
 
@@ -178,26 +184,12 @@ def _sqlite_connections(settings: Settings) -> dict[str, Any]:
 
 
 def _postgres_connections(settings: Settings) -> dict[str, Any]:
-    credentials = _postgres_address(settings) | {
-        "application_name": "almenara",
-        "server_settings": _SERVER_SETTINGS,
-    }
+    engine = "almenara.database.asyncpg"
+    writing, reading = postgres.pools(settings)
     return {
-        WRITERS["postgres"]: {
-            "engine": "almenara.database.asyncpg",
-            "credentials": credentials | {"minsize": 1, "maxsize": 4},
-        },
-        _READERS["postgres"]: {
-            "engine": "almenara.database.asyncpg",
-            "credentials": credentials | {"minsize": 1, "maxsize": 8},
-        },
+        WRITERS["postgres"]: {"engine": engine, "credentials": writing},
+        _READERS["postgres"]: {"engine": engine, "credentials": reading},
     }
-
-
-def _postgres_address(settings: Settings) -> dict[str, Any]:
-    assert settings.database_url is not None  # noqa: S101 - the caller asked uses_sqlite
-    url = settings.database_url.get_secret_value()
-    return read_postgres_url(url) | {"timeout": 5, "command_timeout": 30}
 
 
 def _check_sqlite_version() -> None:
@@ -230,9 +222,4 @@ def _unreachable(settings: Settings, error: Exception) -> str:
     """Say what could not be reached, without the password that stands in the URL."""
     if settings.uses_sqlite:
         return f"The database {settings.database_file} cannot be opened: {error}"
-    address = _postgres_address(settings)
-    where = f"{address['host']}:{address['port']}/{address['database']}"
-    return (
-        f"The PostgreSQL database {where} cannot be reached ({type(error).__name__}). "
-        "Check ALMENARA_DATABASE_URL and that the server runs."
-    )
+    return postgres.unreachable(settings, error)

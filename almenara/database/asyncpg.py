@@ -7,6 +7,10 @@ migration executor chooses its dialect by that.
 
 from __future__ import annotations
 
+from typing import Any
+
+from asyncpg import Pool, create_pool
+from asyncpg.pool import PoolConnectionProxy
 from tortoise.backends.asyncpg.client import AsyncpgDBClient as TortoiseAsyncpgClient
 from tortoise.backends.asyncpg.client import TransactionWrapper
 from tortoise.backends.base.client import (
@@ -16,9 +20,20 @@ from tortoise.backends.base.client import (
 )
 from tortoise.connection import get_connections
 
+from almenara.database.postgres import prepare
+
 
 class AsyncpgDBClient(TortoiseAsyncpgClient):
     """A pool of connections to one PostgreSQL database."""
+
+    async def create_pool(self, **options: Any) -> Pool:
+        """Make the pool; what a connection was set to stays, as nobody sets anything.
+
+        asyncpg would ask the server to forget settings, cursors and locks after each use, which
+        costs as much as the short statements that it is used for. An open transaction is ended in
+        any case.
+        """
+        return await create_pool(None, **options, init=prepare, reset=_as_it_is)
 
     def _in_transaction(self) -> TransactionContext:
         return SafeTransactionContext(TransactionWrapper(self), self._pool_init_lock)
@@ -43,6 +58,10 @@ class SafeTransactionContext(TransactionContextPooled):
             raise
         self.token = token
         return self.client
+
+
+async def _as_it_is(_: PoolConnectionProxy) -> None:
+    """Leave a connection as it was used."""
 
 
 #: The name under which Tortoise looks for an engine's client.

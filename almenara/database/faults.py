@@ -55,7 +55,7 @@ _UNAVAILABLE = (
 
 def classify(error: BaseException) -> Fault | None:
     """Return what kind of database trouble an error is; ``None``: none, but a mistake of ours."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, _COLLISIONS):
             return Fault.COLLISION
         if isinstance(cause, _DATA):
@@ -73,7 +73,7 @@ def _of_sqlite(error: sqlite3.Error) -> Fault | None:
     return Fault.UNAVAILABLE
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
     """Walk from an error through what it wraps: Tortoise puts the driver's error into ``args``."""
     one: BaseException | None = error
     while one is not None:

@@ -5,8 +5,9 @@ moves a delivery; ``leases`` says how long a claim is its holder's; ``messages``
 status up. Each statement but a renewal runs inside a transaction that the ledger opened.
 """
 
-from almenara.deliveries.attempts import claim_due, rescue, settle
+from almenara.deliveries.attempts import rescue, settle
 from almenara.deliveries.chains import HAS_ITS_TURN
+from almenara.deliveries.claims import claim_due
 from almenara.deliveries.leases import Held, renew
 from almenara.deliveries.messages import lock_messages, refresh_messages
 from almenara.deliveries.operator import cancel, give_back, insert, release

@@ -1,117 +1,26 @@
-"""The moves around an attempt: claimed, settled by its result, rescued from a dead process."""
+"""The moves behind an attempt: settled by its result, rescued from a dead process."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from almenara.database import Row, Transaction, read_id, read_timestamp
-from almenara.deliveries.chains import HAS_ITS_TURN, end_chains, pass_on, supersede
+from almenara.deliveries.chains import end_chains, pass_on
 from almenara.deliveries.failures import tell_failures
-from almenara.deliveries.leases import lease_end, present
+from almenara.deliveries.leases import present
 from almenara.deliveries.messages import lock_messages, refresh_messages
 from almenara.deliveries.states import (
-    DEATHS_IN_COMPANY,
     ENDED_WITHOUT_SUCCESS,
-    LEASE,
     Claim,
     Outcome,
     Result,
     Status,
     after_unknown,
+    by_id,
 )
-from almenara.models import new_id
-
-#: For a WHERE on ``delivery``: it may be claimed beside others at ``$2``.
-_CLAIMABLE = f"""
-    status = 'pending' AND channel = $1 AND due_at <= $2 AND death_count < {DEATHS_IN_COMPANY}
-    AND (expires_at IS NULL OR expires_at > $2) AND {HAS_ITS_TURN}
-"""
-
-#: What is due of one channel, by urgency: one look into the partial index.
-_MOST_URGENT = f"SELECT id FROM delivery WHERE {_CLAIMABLE} ORDER BY priority, due_at LIMIT $3"
-
-#: The same by age alone: the oldest of each priority, each found in the index, and of these the
-#: oldest.
-_OLDEST = (
-    "SELECT id FROM delivery WHERE status = 'pending' AND id IN (SELECT id FROM ("
-    + " UNION ALL ".join(
-        f"""
-        SELECT * FROM (
-            SELECT id, due_at FROM delivery WHERE priority = {priority} AND {_CLAIMABLE}
-            ORDER BY due_at LIMIT $3) AS of_priority_{priority}
-        """
-        for priority in range(1, 6)
-    )
-    + ") AS heads ORDER BY due_at, id LIMIT $3)"
-)
-
-#: What processes have died on, the oldest of one channel.
-_SUSPECT = f"""
-    SELECT id FROM delivery
-    WHERE status = 'pending' AND channel = $1 AND due_at <= $2
-        AND death_count >= {DEATHS_IN_COMPANY} AND {HAS_ITS_TURN}
-    ORDER BY due_at LIMIT $3
-"""
-
-
-async def claim_due(
-    transaction: Transaction,
-    limits: Sequence[tuple[str, int]],
-    *,
-    now: datetime,
-    oldest_first: bool = False,
-    suspects: bool = False,
-    lease: timedelta = LEASE,
-) -> list[Claim]:
-    """Claim what is due, up to each channel's limit, the most urgent and oldest first.
-
-    What another process is claiming at the same moment is passed over. The claim is committed
-    before anything is sent, so a full disk stops sends instead of repeating them. In a failover
-    chain, what waits before a delivery whose deadline has come is cancelled first.
-
-    Args:
-        oldest_first: by age alone, so that what is not urgent has its turn too.
-        suspects: what processes have died on, and nothing else; whoever claims it tries it alone.
-    """
-    picked = _SUSPECT if suspects else _OLDEST if oldest_first else _MOST_URGENT
-    await supersede(transaction, limits, now=now)
-    token = new_id()
-    skip = "FOR UPDATE SKIP LOCKED" if transaction.dialect == "postgres" else ""
-    claims: list[Claim] = []
-    for channel, limit in limits:
-        claimed_at = time.monotonic()
-        rows = await transaction.fetch(
-            f"""
-            WITH due AS MATERIALIZED ({picked} {skip})
-            UPDATE delivery SET status = 'sending', attempt_number = attempt_number + 1,
-                token = $4, started_at = $5,
-                lease_until = {lease_end(transaction, "$5", "$6")}
-            FROM due WHERE delivery.id = due.id
-            RETURNING delivery.id, delivery.message_id, delivery.attempt_number,
-                delivery.retry_step, delivery.lease_until
-            """,
-            *(channel, now, limit, token, now, now + lease),
-        )
-        claims += [
-            Claim(
-                delivery_id=read_id(row["id"]),
-                message_id=read_id(row["message_id"]),
-                channel=channel,
-                attempt_number=row["attempt_number"],
-                retry_step=row["retry_step"],
-                token=token,
-                started_at=now,
-                lease_until=read_timestamp(row["lease_until"]),
-                claimed_at=claimed_at,
-            )
-            for row in rows
-        ]
-    await refresh_messages(transaction, {claim.message_id for claim in claims})
-    return claims
 
 
 async def settle(transaction: Transaction, results: Sequence[Result]) -> list[bool]:
@@ -210,7 +119,7 @@ async def _move(transaction: Transaction, results: Sequence[Result]) -> Sequence
             retry_step = v.retry_step, death_count = v.death_count, reference = v.reference,
             token = NULL, lease_until = NULL, cancel_reason = NULL
         FROM {source}
-        WHERE delivery.id = v.id AND delivery.status = 'sending'
+        WHERE delivery.id = v.id AND {by_id("delivery.status = 'sending'")}
             AND delivery.attempt_number = v.attempt_number AND delivery.token = v.token
         RETURNING delivery.id, delivery.message_id, delivery.channel, delivery.status,
             delivery.reason, delivery.attempt_number, delivery.chained

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from almenara.database import Transaction, read_id
 from almenara.deliveries.messages import lock_messages, refresh_messages
-from almenara.deliveries.states import Reason
+from almenara.deliveries.states import Reason, by_id
 
 #: For a WHERE on ``delivery``: it is in no chain, or nothing before it in its chain is under way.
 HAS_ITS_TURN = """
@@ -59,7 +59,8 @@ async def supersede(
     rows = await transaction.fetch(
         f"""
         UPDATE delivery SET status = 'cancelled', reason = $1, finished_at = $2
-        WHERE status = 'pending' AND id IN (SELECT id FROM {source}) RETURNING message_id
+        WHERE {by_id("status = 'pending'")} AND id IN (SELECT id FROM {source})
+        RETURNING message_id
         """,
         *(Reason.SUPERSEDED.value, now, *values),
     )

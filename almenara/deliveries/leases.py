@@ -23,7 +23,7 @@ WITH mine AS MATERIALIZED (
     SELECT delivery.id FROM delivery
     JOIN UNNEST($1::uuid[], $2::uuid[]) AS v(id, token)
         ON delivery.id = v.id AND delivery.token = v.token
-    WHERE delivery.status = 'sending'
+    WHERE (delivery.status = 'sending') IS TRUE
     FOR NO KEY UPDATE OF delivery SKIP LOCKED
 )
 UPDATE delivery SET lease_until = clock_timestamp() + $3::interval

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from uuid import UUID
 
-from almenara.database import Row, Transaction, read_id
-from almenara.deliveries.states import MessageStatus, roll_up
+from almenara.database import Transaction
+
+#: What :func:`almenara.deliveries.states.roll_up` says, for many messages at once.
+_ROLLED_UP = """
+    SELECT message.id AS id, CASE
+        WHEN COUNT(*) FILTER (WHERE delivery.status = 'sending') > 0 THEN 'sending'
+        WHEN COUNT(*) FILTER (WHERE delivery.status = 'pending') > 0 THEN CASE
+            WHEN message.send_at IS NOT NULL AND MAX(
+                CASE WHEN delivery.resend_of IS NULL THEN delivery.attempt_number ELSE 1 END
+            ) = 0 THEN 'scheduled' ELSE 'queued' END
+        WHEN COUNT(*) FILTER (WHERE delivery.status = 'held') > 0 THEN 'held'
+        WHEN COUNT(*) FILTER (WHERE delivery.status = 'sent') > 0 THEN CASE
+            WHEN COUNT(*) FILTER (WHERE delivery.status <> 'sent') = 0
+                OR COUNT(*) FILTER (WHERE delivery.chained) > 0 THEN 'sent' ELSE 'partial' END
+        WHEN COUNT(*) FILTER (WHERE delivery.status = 'failed') > 0 THEN 'failed'
+        ELSE 'cancelled' END AS status
+    FROM message
+    JOIN delivery ON delivery.message_id = message.id
+    LEFT JOIN delivery newer ON newer.resend_of = delivery.id
+    WHERE newer.id IS NULL AND message.id IN (SELECT id FROM {source})
+    GROUP BY message.id, message.send_at
+"""
 
 
 async def refresh_messages(transaction: Transaction, message_ids: Iterable[UUID]) -> None:
@@ -15,38 +35,13 @@ async def refresh_messages(transaction: Transaction, message_ids: Iterable[UUID]
     if not ids:
         return
     source, values = transaction.rows({"id": "uuid"}, [(one,) for one in ids])
-    rows = await transaction.fetch(
+    # Also where it seems to be right already: whoever changes it just now did not see our change.
+    await transaction.execute(
         f"""
-        SELECT message.id AS id, message.send_at AS send_at, delivery.status AS status,
-            MAX(CASE WHEN delivery.resend_of IS NULL THEN delivery.attempt_number ELSE 1 END)
-                AS attempts,
-            MAX(CASE WHEN delivery.chained THEN 1 ELSE 0 END) AS chained
-        FROM message
-        JOIN delivery ON delivery.message_id = message.id
-        LEFT JOIN delivery newer ON newer.resend_of = delivery.id
-        WHERE newer.id IS NULL AND message.id IN (SELECT id FROM {source})
-        GROUP BY message.id, message.send_at, delivery.status
+        UPDATE message SET status = rolled_up.status
+        FROM ({_ROLLED_UP.format(source=source)}) AS rolled_up WHERE message.id = rolled_up.id
         """,
         *values,
-    )
-    statuses: dict[UUID, list[Row]] = {}
-    for row in rows:
-        statuses.setdefault(read_id(row["id"]), []).append(row)
-    source, values = transaction.rows(
-        {"id": "uuid", "status": "text"},
-        [(one, _rolled_up(of_one).value) for one, of_one in statuses.items()],
-    )
-    await transaction.execute(
-        f"UPDATE message SET status = v.status FROM {source} WHERE message.id = v.id",
-        *values,
-    )
-
-
-def _rolled_up(rows: Sequence[Row]) -> MessageStatus:
-    return roll_up(
-        (row["status"] for row in rows),
-        scheduled=rows[0]["send_at"] is not None and not any(row["attempts"] for row in rows),
-        chained=any(row["chained"] for row in rows),
     )
 
 

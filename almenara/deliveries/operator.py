@@ -12,7 +12,7 @@ from almenara.deliveries.chains import pass_on
 from almenara.deliveries.leases import lease_end
 from almenara.deliveries.messages import lock_messages, refresh_messages
 from almenara.deliveries.rows import NewDelivery
-from almenara.deliveries.states import Claim, Reason, Status
+from almenara.deliveries.states import Claim, Reason, Status, by_id
 
 
 async def insert(transaction: Transaction, deliveries: Sequence[NewDelivery]) -> None:
@@ -110,7 +110,8 @@ async def give_back(transaction: Transaction, claims: Sequence[Claim]) -> None:
             attempt_number = attempt_number - 1, token = NULL, started_at = NULL,
             lease_until = NULL, cancel_reason = NULL
         FROM {source}
-        WHERE delivery.id = v.id AND delivery.token = v.token AND delivery.status = 'sending'
+        WHERE delivery.id = v.id AND delivery.token = v.token
+            AND {by_id("delivery.status = 'sending'")}
         RETURNING delivery.message_id, delivery.status, delivery.chained
         """,
         *values,

@@ -181,3 +181,12 @@ def after_unknown(on_unknown: str | None, death_count: int) -> tuple[Status, Rea
     if on_unknown == "hold":
         return Status.HELD, Reason.UNKNOWN_OUTCOME
     return Status.PENDING, None
+
+
+def by_id(condition: str) -> str:
+    """Write a condition in SQL for rows that are found by their ids, and by no index but that.
+
+    PostgreSQL may believe that hardly any delivery waits or is being sent, and would then read all
+    of those instead: its statistics are older than a backlog that has just come.
+    """
+    return f"({condition}) IS TRUE"

@@ -70,8 +70,7 @@ async def call_plugin(
     """
     threads = _Threads()
     task = asyncio.ensure_future(_guarded(target, build, message, threads))
-    either: set[asyncio.Future[Any]] = {task, abandon}
-    await asyncio.wait(either, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+    await _first_of(task, abandon, timeout_seconds)
     if task.done():
         return task.result()
     task.cancel()
@@ -82,6 +81,28 @@ async def call_plugin(
         abandoned=abandon.done(),
         lingering=asyncio.gather(*still, return_exceptions=True) if still else None,
     )
+
+
+async def _first_of(
+    task: asyncio.Future[Any], abandon: asyncio.Future[None], timeout_seconds: float
+) -> None:
+    """Wait for one of the two, but no longer; `asyncio.wait` takes twice as long for it."""
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[None] = loop.create_future()
+
+    def end(_: object = None) -> None:
+        if not over.done():
+            over.set_result(None)
+
+    task.add_done_callback(end)
+    abandon.add_done_callback(end)
+    deadline = loop.call_later(timeout_seconds, end)
+    try:
+        await over
+    finally:
+        deadline.cancel()
+        task.remove_done_callback(end)
+        abandon.remove_done_callback(end)
 
 
 def in_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> asyncio.Future[Any]:

@@ -7,14 +7,14 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
-from uuid import UUID
+from typing import Any
 
 import structlog
 
 from almenara.database import Database
 from almenara.deliveries import Claim, NewMessage, Result
 from almenara.dispatch.call import Ended, call_plugin
+from almenara.dispatch.contents import read_contents
 from almenara.dispatch.detach import detached
 from almenara.dispatch.instances import Instances
 from almenara.dispatch.leases import Leases
@@ -22,8 +22,6 @@ from almenara.dispatch.verdict import judge
 from almenara.errors import PluginError, TemporaryError, UnavailableError
 from almenara.ledger import Ledger, record_results, return_claims
 from almenara.loader import Instance
-from almenara.models import Message as StoredMessage
-from almenara.plugin import Format
 from almenara.routing import ChannelRoute, Routing
 from almenara.telemetry import get_logger
 
@@ -76,19 +74,18 @@ class Dispatcher:
     async def read(self, claims: Iterable[Claim]) -> list[Ready]:
         """Read what is to be sent for claims of deliveries that were stored before."""
         claims = list(claims)
-        ids = {claim.message_id for claim in claims}
-        rows = await StoredMessage.filter(id__in=list(ids)).using_db(self._database.reader)
-        stored: dict[UUID, NewMessage] = {row.id: _content(row) for row in rows}
+        stored = await read_contents(self._database, {claim.message_id for claim in claims})
         return [Ready(claim, stored[claim.message_id]) for claim in claims]
 
     async def attempt(self, ready: Ready) -> Attempted:
         """Make one attempt; its result is owed to :meth:`record`."""
         claim = ready.claim
-        with structlog.contextvars.bound_contextvars(
+        bound = structlog.contextvars.bind_contextvars(
             message_id=str(claim.message_id),
             delivery_id=str(claim.delivery_id),
             channel=claim.channel,
-        ):
+        )
+        try:
             channel = self._routing.table.channels.get(claim.channel)
             timeout = channel.timeout_seconds if channel else 0.0
             if not self.leases.lasts(claim, timeout):
@@ -105,6 +102,8 @@ class Dispatcher:
                 secrets=secrets,
             )
             return Attempted(result, ended.lingering)
+        finally:
+            structlog.contextvars.reset_contextvars(**bound)
 
     def abandon(self) -> None:
         """Wait no longer for the attempts under way: they are recorded as of unknown outcome."""
@@ -176,27 +175,6 @@ class Dispatcher:
         if self._abandon is None:
             self._abandon = asyncio.get_running_loop().create_future()
         return self._abandon
-
-
-def _content(row: StoredMessage) -> NewMessage:
-    return NewMessage(
-        id=row.id,
-        topic=row.topic,
-        description=row.description,
-        created_at=row.created_at,
-        title=row.title,
-        format=cast(Format, row.format),
-        priority=row.priority,
-        tags=row.tags,
-        data=row.data,
-        to=row.recipients,
-        reference=row.reference,
-        metadata=row.metadata,
-        sender=row.sender,
-        send_at=row.send_at,
-        expires_at=row.expires_at,
-        collapse_key=row.collapse_key,
-    )
 
 
 def _gone(name: str) -> ChannelRoute:

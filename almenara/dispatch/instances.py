@@ -52,14 +52,14 @@ class Instances:
             ConfigurationError: a secret does not open.
         """
         found = self._plugins.get(channel.plugin)
-        values = self._vault.open(channel.settings, place=channel.id)
+        opened = self._vault.open_for_sending(channel.settings, place=channel.id)
         if found.settings is None:
-            return self._plugins.build(found, values)
+            return self._plugins.build(found, opened.values, hidden=opened.hidden)
         with self._building.setdefault(channel.id, threading.Lock()):
             # Attempts of one channel that begin together must not build it more than once.
             instance = self.kept(channel)
             if instance is None:
-                instance = self._plugins.build(found, values)
+                instance = self._plugins.build(found, opened.values, hidden=opened.hidden)
                 old = self._kept.get(channel.id)
                 if old is not None:
                     self._retired.append((time.monotonic(), old[2].target))

@@ -1,14 +1,9 @@
-"""One pooled HTTP session for all plugins of a process, behind the guard.
-
-The address is judged three times: in the URL, in what the name resolves to (one private answer
-refuses the name), and at the socket that is about to connect, which nothing can get past.
-"""
+"""One pooled HTTP/1.1 client for all plugins of a process, behind the guard."""
 
 from __future__ import annotations
 
 import asyncio
 import json as json_
-import socket
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
@@ -17,26 +12,27 @@ from ipaddress import ip_network
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from multidict import CIMultiDict
 from pydantic import SecretStr
 
 from almenara import __version__
-from almenara.egress.addresses import AddressRefusedError, Network, check_address
-from almenara.egress.failures import describe
-from almenara.egress.protocol import bound
-from almenara.egress.resolver import SystemResolver
+from almenara.egress.addresses import AddressRefusedError, Network
+from almenara.egress.dialing import Dialer
+from almenara.egress.failures import BROKEN_OFF, NO_ANSWER_IN_TIME, ExchangeError
+from almenara.egress.pool import Pool
+from almenara.egress.resolver import Resolver, SystemResolver
 from almenara.egress.response import HttpResponse
-from almenara.egress.target import Target, read_headers, read_target, refused
+from almenara.egress.target import Place, check_method, read_target, refused, write_headers
 from almenara.errors import SendError, TemporaryError
 
-#: How much of an answer is read; the rest is never taken off the wire.
-MOST_BODY_BYTES = 65_536
-
-_CONNECT_SECONDS = 5.0
-_CONNECTIONS = 256
-_CONNECTIONS_PER_HOST = 64
+_DEFAULTS = {
+    "User-Agent": f"Almenara/{__version__}",
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+}
+#: To these nobody is told that there is no body.
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE"})
+#: Made twice, they do what they do once (RFC 9110, section 9.2.2).
+_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
 
 
 class Egress:
@@ -50,13 +46,11 @@ class Egress:
         resolver: looks names up; the system's resolver when absent. Its answers are judged.
     """
 
-    def __init__(
-        self, allow: Sequence[str] = (), *, resolver: AbstractResolver | None = None
-    ) -> None:
+    def __init__(self, allow: Sequence[str] = (), *, resolver: Resolver | None = None) -> None:
         self.allow = tuple(allow)
         self._networks: tuple[Network, ...] = tuple(ip_network(text) for text in self.allow)
         self._resolver = resolver
-        self._session: aiohttp.ClientSession | None = None
+        self._pool: Pool | None = None
         self._loop: AbstractEventLoop | None = None
         self._closer: AsyncGenerator[None, None] | None = None
 
@@ -86,96 +80,54 @@ class Egress:
     ) -> HttpResponse:
         """Make one request; see :func:`request`."""
         target = read_target(url, self._networks)
-        defaults = {"User-Agent": f"Almenara/{__version__}"}
+        defaults = dict(_DEFAULTS)
         if json is not None:
             content = json_.dumps(json, separators=(",", ":")).encode()
             defaults["Content-Type"] = "application/json"
-        sent_headers = read_headers(headers, defaults)
-        sent_headers["Accept-Encoding"] = "identity"
-        session = await self._opened()
+        method = check_method(method)
+        lines = write_headers(headers, defaults)
+        if content is not None or method not in _WITHOUT_BODY:
+            lines += f"\r\nContent-Length: {len(content or b'')}"
+        wire = f"{method} {target.head}{lines}\r\n\r\n".encode() + (content or b"")
+        pool = await self._opened()
         failure: SendError
         try:
-            return await _exchange(
-                session,
-                target,
-                method=method,
-                headers=sent_headers,
-                content=content,
-                timeout_seconds=timeout_seconds,
-            )
+            async with asyncio.timeout(max(timeout_seconds, 0.001)):
+                return await _exchange(pool, target.place, method, wire)
         except AddressRefusedError as error:
             failure = refused(target.origin, error)
-        # RuntimeError: uvloop's for some failed connections, and that of a session just closed.
-        except (aiohttp.ClientError, OSError, RuntimeError) as error:
-            failure = TemporaryError(describe(error, target.origin, timeout_seconds))
-        # Raised out here, so that the library's error, which holds the URL, is neither its cause
-        # nor its context: whoever prints this error with its traceback prints no secret.
+        except ExchangeError as error:
+            failure = TemporaryError(error.describe(target.origin, timeout_seconds))
+        except TimeoutError:
+            late = ExchangeError(NO_ANSWER_IN_TIME)
+            failure = TemporaryError(late.describe(target.origin, timeout_seconds))
+        # Raised out here, so that no other error is its cause or its context: whoever prints it
+        # with its traceback prints no secret.
         raise failure
 
-    async def _opened(self) -> aiohttp.ClientSession:
-        """Return the session, made at the first call; it is bound to the loop of that call."""
+    async def _opened(self) -> Pool:
+        """Return the pool, made at the first call; it is bound to the loop of that call."""
         loop = asyncio.get_running_loop()
+        if self._pool is not None and self._loop is loop:
+            return self._pool
         if not self.serves(loop):
             raise RuntimeError("This Egress belongs to another event loop; make one for each.")
-        if self._session is None or self._loop is not loop:
-            self.bind(loop)
-            self._session = self._new_session()
-            self._closer = self._closing_with_the_loop(self._session)
-            await anext(self._closer)
-        return self._session
+        self.bind(loop)
+        self._pool = Pool(Dialer(self._resolver or SystemResolver(), self._networks).dial)
+        self._closer = self._closing_with_the_loop(self._pool)
+        await anext(self._closer)
+        return self._pool
 
-    async def _closing_with_the_loop(
-        self, session: aiohttp.ClientSession
-    ) -> AsyncGenerator[None, None]:
-        """Close the session at the end of this generator, which the loop brings about at its own.
+    async def _closing_with_the_loop(self, pool: Pool) -> AsyncGenerator[None, None]:
+        """Close the pool at the end of this generator, which the loop brings about at its own.
 
         A sync plugin may run a loop of its own for one request: nobody else would close that.
         """
         try:
             yield
         finally:
-            self._session, self._loop = None, None
-            await session.close()
-
-    def _new_session(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            limit=_CONNECTIONS,
-            limit_per_host=_CONNECTIONS_PER_HOST,
-            resolver=_GuardedResolver(self._resolver or SystemResolver(), self._networks),
-            socket_factory=self._guarded_socket,
-        )
-        bound(connector, asyncio.get_running_loop())
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            auto_decompress=False,
-        )
-
-    def _guarded_socket(self, address_info: aiohttp.AddrInfoType) -> socket.socket:
-        """Make the socket for a connection, after a last look at where it is going."""
-        family, kind, protocol, _, address = address_info
-        check_address(str(address[0]), self._networks)
-        return socket.socket(family, kind, protocol)
-
-
-class _GuardedResolver(AbstractResolver):
-    """Looks names up in full or not at all: one answer that is not permitted refuses the name."""
-
-    def __init__(self, resolver: AbstractResolver, allow: Sequence[Network]) -> None:
-        self._resolver = resolver
-        self._allow = allow
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        answers = await self._resolver.resolve(host, port, family)
-        for answer in answers:
-            check_address(answer["host"], self._allow)
-        return answers
-
-    async def close(self) -> None:
-        """Close nothing: the connector leaves a resolver that it was given to the giver."""
+            self._pool, self._loop = None, None
+            pool.close()
 
 
 @dataclass
@@ -247,35 +199,19 @@ async def request(
     )
 
 
-async def _exchange(
-    session: aiohttp.ClientSession,
-    target: Target,
-    *,
-    method: str,
-    headers: CIMultiDict[str],
-    content: bytes | None,
-    timeout_seconds: float,
-) -> HttpResponse:
-    async with session.request(
-        method,
-        target.url,
-        headers=headers,
-        data=content,
-        allow_redirects=False,
-        timeout=aiohttp.ClientTimeout(
-            total=max(timeout_seconds, 0.001), sock_connect=_CONNECT_SECONDS
-        ),
-    ) as response:
-        body = await _read_body(response)
-        return HttpResponse(status=response.status, headers=response.headers, body=body)
-
-
-async def _read_body(response: aiohttp.ClientResponse) -> bytes:
-    """Read the body up to the limit; a connection with more to come is closed, not drained."""
-    body = bytearray()
-    async for piece in response.content.iter_any():
-        body += piece
-        if len(body) > MOST_BODY_BYTES:
-            response.close()
-            break
-    return bytes(body[:MOST_BODY_BYTES])
+async def _exchange(pool: Pool, place: Place, method: str, wire: bytes) -> HttpResponse:
+    borrowed = await pool.borrow(place)
+    while True:
+        try:
+            return await borrowed.connection.exchange(method, wire)
+        except ExchangeError as error:
+            # The server had just hung up on an idle connection.
+            stale = borrowed.used_before and error.sentence == BROKEN_OFF
+            if not stale or method not in _IDEMPOTENT:
+                raise
+        except BaseException:
+            borrowed.connection.close()
+            raise
+        finally:
+            pool.give_back(place, borrowed.connection)
+        borrowed = await pool.borrow(place, new=True)

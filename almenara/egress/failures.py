@@ -1,44 +1,59 @@
 """What each failure of a connection is called, in a sentence that cannot hold a secret.
 
-The HTTP library's own texts hold the whole URL and are never used: a sentence names the origin
-(scheme, host, port), and what the system or the TLS library says where that is fixed text.
+A sentence names the origin (scheme, host, port), and what the system or the TLS library says where
+that is fixed text; never a path, a header or a body.
 """
 
 from __future__ import annotations
 
 import os
+import socket
+import ssl
 
-import aiohttp
-
-#: The first that fits.
-_SENTENCES: tuple[tuple[type[Exception], str], ...] = (
-    (aiohttp.ClientConnectorDNSError, "The name in {origin} could not be resolved"),
-    (aiohttp.ClientConnectorCertificateError, "The certificate of {origin} is not to be trusted"),
-    (aiohttp.ClientSSLError, "No TLS connection to {origin} could be made"),
-    (aiohttp.ConnectionTimeoutError, "No connection to {origin} could be made in time"),
-    (TimeoutError, "{origin} gave no full answer within {timeout:g} s"),
-    (aiohttp.ClientConnectorError, "No connection to {origin} could be made"),
-    (aiohttp.ClientPayloadError, "{origin} broke off in the middle of its answer"),
-    (aiohttp.ClientResponseError, "{origin} did not answer in proper HTTP"),
-)
+NO_NAME = "The name in {origin} could not be resolved"
+NO_TRUST = "The certificate of {origin} is not to be trusted"
+NO_TLS = "No TLS connection to {origin} could be made"
+NO_CONNECTION = "No connection to {origin} could be made"
+NO_CONNECTION_IN_TIME = "No connection to {origin} could be made in time"
+NO_ANSWER_IN_TIME = "{origin} gave no full answer within {timeout:g} s"
+NOT_HTTP = "{origin} did not answer in proper HTTP"
+HALF_AN_ANSWER = "{origin} broke off in the middle of its answer"
+BROKEN_OFF = "The connection to {origin} broke off"
 
 
-def describe(error: Exception, origin: str, timeout_seconds: float) -> str:
-    """Return the sentence for a failure of the HTTP library or the system."""
-    template = next(
-        (text for kind, text in _SENTENCES if isinstance(error, kind)),
-        "The connection to {origin} broke off",
-    )
-    sentence = template.format(origin=origin, timeout=timeout_seconds)
-    reason = _reason(error)
-    return f"{sentence} ({reason})." if reason else f"{sentence}."
+class ExchangeError(Exception):
+    """There was no full answer.
+
+    Args:
+        sentence: one of this module's, still without the origin.
+        reason: what the system or the TLS library says about it.
+    """
+
+    def __init__(self, sentence: str, reason: str | None = None) -> None:
+        super().__init__(sentence, reason)
+        self.sentence = sentence
+        self.reason = reason
+
+    def describe(self, origin: str, timeout_seconds: float) -> str:
+        """Return the whole sentence."""
+        text = self.sentence.format(origin=origin, timeout=timeout_seconds)
+        return f"{text} ({self.reason})." if self.reason else f"{text}."
 
 
-def _reason(error: Exception) -> str | None:
-    """Return what the system or the TLS library says, where that cannot hold the URL."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return getattr(error.certificate_error, "verify_message", None)
-    if isinstance(error, aiohttp.ClientConnectorDNSError) or not isinstance(error, OSError):
-        return None
-    number = error.errno
+def not_connected(error: Exception) -> ExchangeError:
+    """Return what a failure to connect is called."""
+    if isinstance(error, TimeoutError):
+        return ExchangeError(NO_CONNECTION_IN_TIME)
+    if isinstance(error, socket.gaierror):
+        return ExchangeError(NO_NAME)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ExchangeError(NO_TRUST, error.verify_message)
+    if isinstance(error, ssl.SSLError):
+        return ExchangeError(NO_TLS)
+    return ExchangeError(NO_CONNECTION, reason_of(error))
+
+
+def reason_of(error: BaseException | None) -> str | None:
+    """Return what the system says, if it was the system."""
+    number = error.errno if isinstance(error, OSError) else None
     return os.strerror(number) if number and number > 0 else None

@@ -10,24 +10,29 @@ import asyncio
 import socket
 import threading
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
-from aiohttp.abc import AbstractResolver, ResolveResult
+#: One address as `getaddrinfo` gives it: family, kind, protocol, name, socket address.
+AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
+_Answers = list[AddressInfo]
 
-_Answers = list[tuple[Any, ...]]
-_NUMBERS = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+
+class Resolver(Protocol):
+    """Looks names up."""
+
+    async def resolve(self, host: str, port: int) -> list[AddressInfo]:
+        """Return the addresses of a name.
+
+        Raises:
+            OSError: it has none, or that cannot be found out.
+        """
+        ...
 
 
-class SystemResolver(AbstractResolver):
-    """The system's resolver; what hangs there holds up nobody, nor the end of the process.
+class SystemResolver:
+    """The system's resolver; what hangs there holds up nobody, nor the end of the process."""
 
-    The pool of connections looks a name up once at a time, so there are never more threads than
-    different names.
-    """
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
+    async def resolve(self, host: str, port: int) -> list[AddressInfo]:
         """Look a name up.
 
         Raises:
@@ -42,7 +47,7 @@ class SystemResolver(AbstractResolver):
             try:
                 answers = list(
                     socket.getaddrinfo(
-                        host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+                        host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
                     )
                 )
             except OSError as error:
@@ -53,20 +58,7 @@ class SystemResolver(AbstractResolver):
                 loop.call_soon_threadsafe(_settle, future, answers, failure)
 
         threading.Thread(target=look_up, name="almenara-look-up", daemon=True).start()
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address[0],
-                port=address[1],
-                family=found_family,
-                proto=protocol,
-                flags=_NUMBERS,
-            )
-            for found_family, _, protocol, _, address in await future
-        ]
-
-    async def close(self) -> None:
-        """Close nothing: a thread ends with its look-up."""
+        return await future
 
 
 def _settle(

@@ -46,7 +46,10 @@ class HttpResponse:
     body: bytes = field(repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "headers", CIMultiDictProxy(CIMultiDict(self.headers)))
+        headers = self.headers
+        if not isinstance(headers, CIMultiDict):
+            headers = CIMultiDict(headers)
+        object.__setattr__(self, "headers", CIMultiDictProxy(headers))
 
     @property
     def text(self) -> str:

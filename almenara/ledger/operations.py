@@ -45,6 +45,8 @@ class ClaimRequest:
     #: The configuration that the limits were read from; nothing is claimed by an older one.
     revision: int | None = None
     lease: timedelta = LEASE
+    #: By channel, the deliveries that a bell named, and nothing else.
+    rung: Mapping[str, Sequence[UUID]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,7 @@ async def _claim_one(transaction: Transaction, request: ClaimRequest) -> Claimed
         now=request.now,
         oldest_first=request.oldest_first,
         suspects=request.suspects,
+        rung=request.rung,
         lease=request.lease,
     )
     closed = await use(transaction, allowance, claims, now=request.now)

@@ -10,5 +10,15 @@ from almenara.loader.breakage import news_of
 from almenara.loader.catalogue import Plugins
 from almenara.loader.found import BrokenPlugin, FoundPlugin, Instance
 from almenara.loader.masking import mask
+from almenara.loader.permissions import Loose, find_loose
 
-__all__ = ["BrokenPlugin", "FoundPlugin", "Instance", "Plugins", "mask", "news_of"]
+__all__ = [
+    "BrokenPlugin",
+    "FoundPlugin",
+    "Instance",
+    "Loose",
+    "Plugins",
+    "find_loose",
+    "mask",
+    "news_of",
+]

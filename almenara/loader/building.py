@@ -44,17 +44,20 @@ class Mistake:
         return FieldError(self.path, self.code, self.message)
 
 
-def build(plugin: FoundPlugin, values: Mapping[str, Any]) -> Instance:
+def build(
+    plugin: FoundPlugin, values: Mapping[str, Any], *, hidden: Iterable[str] = ()
+) -> Instance:
     """Build a plugin for a channel.
 
     Args:
         values: the channel's own settings, secrets in clear, by written name.
+        hidden: texts that are masked besides what the plugin declares as secret.
 
     Raises:
         InvalidInputError: a setting is unknown, missing or wrong; no input value is shown.
         BrokenPluginError: the constructor or the reading of the settings raised anything else.
     """
-    secrets = _known_secrets(plugin, values)
+    secrets = _known_secrets(plugin, values) | long_enough(hidden)
     mistakes = _unknown_names(plugin, values)
     settings = None
     if plugin.settings is not None:

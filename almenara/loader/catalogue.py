@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -92,14 +92,19 @@ class Plugins:
                 )
         raise PluginError(f"There is no plugin {name!r}{_nearest(name, findings.found)}")
 
-    def build(self, plugin: FoundPlugin, values: Mapping[str, Any]) -> Instance:
+    def build(
+        self, plugin: FoundPlugin, values: Mapping[str, Any], *, hidden: Iterable[str] = ()
+    ) -> Instance:
         """Build a plugin for a channel with the channel's own settings, secrets in clear.
+
+        Args:
+            hidden: texts that are masked besides what the plugin declares as secret.
 
         Raises:
             InvalidInputError: a setting is unknown, missing or wrong; no input value is shown.
             BrokenPluginError: the plugin's own code raised while it was being built.
         """
-        return building.build(plugin, values)
+        return building.build(plugin, values, hidden=hidden)
 
     def check(self, plugin: FoundPlugin, values: Mapping[str, Any]) -> list[str]:
         """Check the settings of a channel that is being written; return warnings.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from almenara.deliveries import NewDelivery
 from almenara.dispatch import Ready
 from almenara.routing import ChannelRoute
 
@@ -35,12 +36,21 @@ class Queue(Protocol):
         """Say that something of these channels may be due now; cheap, and safe to forget."""
         ...
 
+    def ring_for(self, deliveries: Sequence[NewDelivery]) -> None:
+        """Say that these wait, and are committed; as cheap, and as safe to forget."""
+        ...
+
     async def start(self) -> None:
         """Take back what a dead process held, and begin to work."""
         ...
 
     async def drain(self, grace_seconds: float) -> None:
         """Claim nothing more, let attempts under way end within the grace, give the rest back."""
+        ...
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong, although nothing is lost and nothing waits for it to be mended."""
         ...
 
     @property

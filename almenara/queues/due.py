@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 
 from almenara.database import Database, read_timestamp
 
+#: In their order, or PostgreSQL's generic plan reads the whole table to find that there is none.
 _ANY_EXPIRED = """
-SELECT id FROM delivery WHERE status = 'pending' AND expires_at <= $1 LIMIT 1
+SELECT id FROM delivery WHERE status = 'pending' AND expires_at <= $1 ORDER BY expires_at LIMIT 1
 """
 
 #: When the next delivery of each channel and priority is due: one look into the partial index each.

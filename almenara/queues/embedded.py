@@ -8,15 +8,14 @@ recovery from a crash.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
-from typing import Any
 from uuid import UUID
 
 from almenara.database import Database
-from almenara.deliveries import Claim, Result, Status
-from almenara.dispatch import Attempted, Dispatcher, Ready
+from almenara.deliveries import NewDelivery
+from almenara.dispatch import Dispatcher, Ready
 from almenara.errors import UnavailableError
 from almenara.ledger import (
     Claimed,
@@ -27,6 +26,7 @@ from almenara.ledger import (
     return_claims,
 )
 from almenara.queues import due
+from almenara.queues.attempts import Attempts
 from almenara.queues.gates import Gates
 from almenara.queues.paces import Paces
 from almenara.queues.renewal import Renewal
@@ -40,8 +40,9 @@ log = get_logger("queue")
 
 #: The scan looks at least so often, in seconds, whatever the bell says.
 _LONGEST_SLEEP = 1.0
-#: At the end of a drain, what was abandoned gets so long to be recorded, in seconds.
-_RECORDING_SECONDS = 5.0
+#: A bell waits so long for a slot while every one is taken, in seconds; another process may hear
+#: the next one meanwhile.
+_BELL_SECONDS = 0.5
 
 
 class EmbeddedQueue:
@@ -75,7 +76,13 @@ class EmbeddedQueue:
         self._turns = Turns()
         self._gates = Gates(routing)
         self._wake = asyncio.Event()
-        self._attempts: set[asyncio.Task[None]] = set()
+        self._attempts = Attempts(
+            dispatcher,
+            self._paces,
+            freed=self.return_slot,
+            ended=self._ended,
+            look=self._wake.set,
+        )
         self._leases = dispatcher.leases
         self._renewal = Renewal(database, self._leases)
         self._scanning: asyncio.Task[None] | None = None
@@ -84,8 +91,6 @@ class EmbeddedQueue:
         self._backlog: set[str] = set()
         self._rescue = Rescue(ledger=ledger, clock=clock, leases=self._leases)
         self._suspects = Suspects(database)
-        #: Slots that threads keep which run on in spite of their deadline.
-        self._lingering_count = 0
 
     def take_slot(self, channel: ChannelRoute) -> bool:
         """Take a slot that is free now; none while draining, none before an older delivery.
@@ -106,11 +111,7 @@ class EmbeddedQueue:
 
     def start_attempts(self, ready: Sequence[Ready]) -> None:
         """Begin attempts whose slots are taken already."""
-        for one in ready:
-            task = asyncio.create_task(self._attempt(one), name="attempt")
-            self._attempts.add(task)
-            self._leases.hold(one.claim)
-            task.add_done_callback(partial(self._ended, one.claim))
+        self._attempts.start(ready)
 
     def ring(self, channels: Iterable[str]) -> None:
         """Look for what is due now; a closed channel is looked at when it opens."""
@@ -119,6 +120,36 @@ class EmbeddedQueue:
         self._backlog.update(opened)
         if opened:
             self._wake.set()
+
+    def ring_for(self, deliveries: Sequence[NewDelivery]) -> None:
+        """Look for what is due now."""
+        self.ring({delivery.channel for delivery in deliveries})
+
+    async def hear(self, rung: Mapping[str, Sequence[UUID]]) -> None:
+        """Claim the deliveries that another process's bell named, as far as slots are free.
+
+        Args:
+            rung: by channel the ids; none: look for whatever is due.
+        """
+        await self._slots.wait_for_one(_BELL_SECONDS)
+        table = self._routing.table
+        if not rung.keys() <= table.channels.keys():
+            table = await self._routing.refresh()
+        now = self._clock()
+        if self._draining or self._suspects.hold:
+            return
+        shares: Counter[str] = Counter()
+        for name, ids in rung.items():
+            channel = table.channels.get(name)
+            if channel is None or not channel.enabled or not self._gates.is_open(name, now):
+                continue
+            while shares[name] < len(ids) and self._slots.take(channel):
+                shares[name] += 1
+            if not ids or shares[name] < len(ids):
+                self._backlog.add(name)
+                self._wake.set()
+        if shares:
+            await self._claim(+shares, now, table.revision, rung=rung)
 
     async def start(self) -> None:
         """Take back what dead processes held, and begin to scan."""
@@ -132,16 +163,13 @@ class EmbeddedQueue:
         self._wake.set()
         if self._scanning is not None:
             await self._scanning
-        if self._attempts:
-            log.info("draining", attempt_count=len(self._attempts), grace_seconds=grace_seconds)
-            await asyncio.wait(self._attempts, timeout=grace_seconds)
-        self._dispatcher.abandon()
-        if self._attempts:
-            await asyncio.wait(self._attempts, timeout=_RECORDING_SECONDS)
-        for attempt in self._attempts:
-            # The database takes nothing: the next start records these as unknown.
-            attempt.cancel()
+        await self._attempts.drain(grace_seconds)
         await self._renewal.stop()
+
+    @property
+    def trouble(self) -> str | None:
+        """Nothing: there is nobody else."""
+        return None
 
     @property
     def healthy(self) -> bool:
@@ -149,46 +177,10 @@ class EmbeddedQueue:
         scanning = self._scanning is not None and not self._scanning.done()
         return scanning and self._renewal.healthy
 
-    async def _attempt(self, ready: Ready) -> None:
-        """Make one attempt and record it; its slot is free as soon as the plugin has ended."""
-        channel = ready.claim.channel
-        attempted = Attempted(result=None)
-        try:
-            with self._paces.attempt(channel):
-                attempted = await self._dispatcher.attempt(ready)
-        except Exception:
-            # Nothing that a plugin did comes here: it is a mistake of ours. The lease ends, and the
-            # rescue takes the delivery back.
-            log.exception("attempt_broken", delivery_id=str(ready.claim.delivery_id))
-        finally:
-            if attempted.lingering is None:
-                self.return_slot(channel)
-            else:
-                self._lingering_count += 1
-                attempted.lingering.add_done_callback(partial(self._lingered, channel))
-        if attempted.result is not None:
-            await self._record(attempted.result)
-
-    async def _record(self, result: Result) -> None:
-        try:
-            await self._dispatcher.record(result)
-        except Exception:
-            # As above: the rescue writes what is known, which is nothing.
-            log.exception("result_not_recorded", delivery_id=str(result.claim.delivery_id))
-        if result.status is not Status.SENT:
-            # It, or the next one of its chain, may be due before the scan would look again.
-            self._wake.set()
-
-    def _ended(self, claim: Claim, attempt: asyncio.Task[None]) -> None:
-        self._attempts.discard(attempt)
-        self._leases.let_go(claim)
-        self._suspects.ended(claim.delivery_id)
+    def _ended(self, delivery_id: UUID) -> None:
+        self._suspects.ended(delivery_id)
         if self._suspects.hold:
             self._wake.set()
-
-    def _lingered(self, channel: str, _: asyncio.Future[Any]) -> None:
-        self._lingering_count -= 1
-        self.return_slot(channel)
 
     async def _scan_forever(self) -> None:
         while not self._draining:
@@ -240,7 +232,13 @@ class EmbeddedQueue:
         return min([due.seconds_until(one, now) for one in later], default=_LONGEST_SLEEP)
 
     async def _claim(
-        self, shares: dict[str, int], now: datetime, revision: int, *, suspects: bool = False
+        self,
+        shares: dict[str, int],
+        now: datetime,
+        revision: int,
+        *,
+        suspects: bool = False,
+        rung: Mapping[str, Sequence[UUID]] | None = None,
     ) -> UUID | None:
         """Claim up to the slots that were taken, begin what was claimed, return what was not.
 
@@ -250,9 +248,11 @@ class EmbeddedQueue:
         claimed = Claimed(())
         ready: list[Ready] = []
         try:
-            oldest_first = not suspects and self._turns.oldest_first()
+            oldest_first = not suspects and rung is None and self._turns.oldest_first()
             request = ClaimRequest(
-                tuple(shares.items()), now, oldest_first, suspects, revision, self._leases.length
+                *(tuple(shares.items()), now, oldest_first, suspects, revision),
+                lease=self._leases.length,
+                rung=rung,
             )
             claimed = await self._ledger.write(claim, request, urgent=True)
             self._gates.close(claimed.closed, now)
@@ -268,7 +268,7 @@ class EmbeddedQueue:
                 for _ in range(count):
                     self._slots.give_back(channel)
         self.start_attempts(ready)
-        if ready or (await self._routing.refresh()).revision != revision:
+        if (ready and rung is None) or (await self._routing.refresh()).revision != revision:
             self._wake.set()
         return ready[0].claim.delivery_id if ready else None
 
@@ -292,7 +292,7 @@ class EmbeddedQueue:
                 if one.name in names and one.enabled and self._gates.is_open(one.name, now)
             ]
             self._suspects.hold = bool(usable)
-            alone = self._slots.taken_count == self._lingering_count
+            alone = self._slots.taken_count == self._attempts.lingering_count
             if usable and alone and self._slots.take(usable[0]):
                 self._suspects.began(
                     await self._claim({usable[0].name: 1}, now, table.revision, suspects=True)

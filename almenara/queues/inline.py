@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from almenara.deliveries import Result
+from almenara.deliveries import NewDelivery, Result
 from almenara.dispatch import Dispatcher, Ready
 from almenara.ledger import ClaimRequest, Ledger, RescueRequest, claim, expire_stale, rescue_orphans
 from almenara.queues.slots import Turns
@@ -37,6 +37,9 @@ class InlineQueue:
         """Do nothing: nothing is born claimed."""
 
     def ring(self, channels: Iterable[str]) -> None:
+        """Do nothing: the test says when."""
+
+    def ring_for(self, deliveries: Sequence[NewDelivery]) -> None:
         """Do nothing: the test says when."""
 
     async def start(self) -> None:
@@ -71,6 +74,11 @@ class InlineQueue:
     async def drain(self, grace_seconds: float) -> None:
         """Make no more attempts."""
         self._stopped = True
+
+    @property
+    def trouble(self) -> str | None:
+        """Nothing."""
+        return None
 
     @property
     def healthy(self) -> bool:

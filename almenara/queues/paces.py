@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 #: Attempts that take no longer than this are quick, in seconds.
 _QUICK_SECONDS = 1.0
@@ -26,21 +25,20 @@ class Paces:
         #: By channel: when each attempt that is under way began.
         self._begun: dict[str, dict[object, float]] = {}
 
-    @contextmanager
-    def attempt(self, channel: str) -> Iterator[None]:
-        """Count an attempt while it lasts."""
-        key, began = object(), self._clock()
-        self._begun.setdefault(channel, {})[key] = began
-        try:
-            yield
-        finally:
-            begun = self._begun[channel]
-            del begun[key]
-            if not begun:
-                del self._begun[channel]
-            took = self._clock() - began
-            mean = self._means.get(channel, took)
-            self._means[channel] = mean + (took - mean) * _WEIGHT
+    def begin(self, channel: str) -> object:
+        """Count an attempt from now on; what is returned ends it."""
+        key = object()
+        self._begun.setdefault(channel, {})[key] = self._clock()
+        return key
+
+    def end(self, channel: str, key: object) -> None:
+        """Count an attempt no more, and remember how long it took."""
+        begun = self._begun[channel]
+        took = self._clock() - begun.pop(key)
+        if not begun:
+            del self._begun[channel]
+        mean = self._means.get(channel, took)
+        self._means[channel] = mean + (took - mean) * _WEIGHT
 
     def quick(self, channel: str) -> bool:
         """Tell whether a channel's attempts end soon, those under way included.
@@ -50,4 +48,5 @@ class Paces:
         if self._means.get(channel, _QUICK_SECONDS) >= _QUICK_SECONDS:
             return False
         begun = self._begun.get(channel)
-        return begun is None or self._clock() - min(begun.values()) < _QUICK_SECONDS
+        # The first that began is the first in the dictionary.
+        return begun is None or self._clock() - next(iter(begun.values())) < _QUICK_SECONDS

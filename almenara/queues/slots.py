@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from almenara.routing import ChannelRoute
 
@@ -42,11 +44,20 @@ class Slots:
         self._few = max(1, total // 64)
         self._taken: Counter[str] = Counter()
         self._taken_count = 0
+        self._freed = asyncio.Event()
 
     @property
     def taken_count(self) -> int:
         """How many slots are taken, over all channels."""
         return self._taken_count
+
+    async def wait_for_one(self, seconds: float) -> None:
+        """Wait while every slot is taken, but no longer than so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._taken_count >= self._total:
+                    self._freed.clear()
+                    await self._freed.wait()
 
     def free(self, channel: ChannelRoute) -> int:
         """How many more attempts this channel may begin now."""
@@ -70,6 +81,7 @@ class Slots:
         helps = self._taken_count >= self._total - self._reserved
         self._taken[channel] -= 1
         self._taken_count -= 1
+        self._freed.set()
         if self._taken[channel] <= 0:
             del self._taken[channel]
         return helps

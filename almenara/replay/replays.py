@@ -23,6 +23,7 @@ from almenara.replay.selection import Selection
 from almenara.replay.step import Step, make_step
 from almenara.routing import Routing
 from almenara.telemetry import get_logger
+from almenara.trail import Action, Trace, leave
 
 log = get_logger("replay")
 
@@ -118,6 +119,9 @@ class Replays:
 
         async def work(transaction: Transaction) -> None:
             await transaction.insert("replay", _COLUMNS, [row])
+            state = {"filters": selection.to_json(), "rate": rate, "total_count": count}
+            trace = Trace(Action.REPLAY_CREATED, str(replay_id), after=state)
+            await leave(transaction, trace, by=requested_by, at=now)
 
         await self._ledger.run(work)
         log.info("replay_created", replay_id=str(replay_id), total_count=count)
@@ -162,7 +166,7 @@ class Replays:
             query = query.filter(id__lt=read_cursor(cursor))
         return cut_page(await query.limit(limit + 1), limit)
 
-    async def cancel(self, replay_id: UUID) -> None:
+    async def cancel(self, replay_id: UUID, *, by: str | None = None) -> None:
         """Stop a replay: it makes no more deliveries; what it made stays.
 
         Raises:
@@ -171,13 +175,17 @@ class Replays:
         """
 
         async def work(transaction: Transaction) -> list[Row]:
-            return await transaction.fetch(
+            rows = await transaction.fetch(
                 """
                 UPDATE replay SET status = 'cancelled', finished_at = $2
                 WHERE id = $1 AND status = 'running' RETURNING id
                 """,
                 *(replay_id, self._clock()),
             )
+            if rows:
+                trace = Trace(Action.REPLAY_CANCELLED, str(replay_id))
+                await leave(transaction, trace, by=by, at=self._clock())
+            return rows
 
         if not await self._ledger.run(work):
             replay = await self._read(replay_id)

@@ -12,6 +12,9 @@ from pathlib import Path
 from bench.chaos.clocks import clock_jumps, clock_skew
 from bench.chaos.disconnects import disconnects_on_postgres, disconnects_on_sqlite
 from bench.chaos.disk_full import disk_full
+from bench.chaos.fleet import fleet_freezes, fleet_kills, fleet_postgres
+from bench.chaos.fleet_broker import fleet_broker
+from bench.chaos.fleet_hosts import fleet_hosts
 from bench.chaos.freezes import freezes
 from bench.chaos.hostile import hostile_destinations
 from bench.chaos.kills import kills_on_postgres, kills_on_sqlite
@@ -44,6 +47,11 @@ SCENARIOS: dict[str, Scenario] = {
     "plugins": bad_plugins,
     "disconnect-sqlite": disconnects_on_sqlite,
     "disconnect-postgres": disconnects_on_postgres,
+    "fleet-kill": fleet_kills,
+    "fleet-freeze": fleet_freezes,
+    "fleet-broker": fleet_broker,
+    "fleet-postgres": fleet_postgres,
+    "fleet-hosts": fleet_hosts,
 }
 
 

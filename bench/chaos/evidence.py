@@ -1,7 +1,8 @@
 """Write the figures of a run into `docs/explanation/evidence.md`.
 
-`python -m bench.chaos.evidence FILE` replaces what stands between the two marks of that page, and
-leaves the rest as somebody wrote it.
+`python -m bench.chaos.evidence FILE` replaces what stands between two marks of that page, and
+leaves the rest as somebody wrote it. The scenarios of the fleet have marks of their own, and what a
+run did not try stays.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 
 PAGE = Path("docs/explanation/evidence.md")
 _BEGIN, _END = "<!-- figures: written by `make chaos` -->\n", "<!-- end of figures -->\n"
+_FLEET_BEGIN = "<!-- figures of the fleet: written by `make chaos` -->\n"
+_FLEET = "fleet-"
 _HEAD = (
     "| scenario | what is done to it | faults | accepted | lost | stored twice | duplicates "
     "| worst recovery | result |\n|---|---|---|---|---|---|---|---|---|\n"
@@ -36,11 +39,19 @@ def figures(result: dict[str, Any]) -> str:
 
 def write(page: str, result: dict[str, Any]) -> str:
     """Return a page with its figures replaced."""
-    before, _, rest = page.partition(_BEGIN)
+    for begin, of_fleet in ((_BEGIN, False), (_FLEET_BEGIN, True)):
+        rows = [row for row in result["rows"] if row["scenario"].startswith(_FLEET) is of_fleet]
+        if rows:
+            page = _replaced(page, begin, figures(result | {"rows": rows}))
+    return page
+
+
+def _replaced(page: str, begin: str, text: str) -> str:
+    before, _, rest = page.partition(begin)
     _, mark, after = rest.partition(_END)
     if not mark:
-        raise ValueError(f"{PAGE} has lost its marks {_BEGIN.strip()} and {_END.strip()}")
-    return f"{before}{_BEGIN}\n{figures(result)}\n{_END}{after}"
+        raise ValueError(f"{PAGE} has lost its marks {begin.strip()} and {_END.strip()}")
+    return f"{before}{begin}\n{text}\n{_END}{after}"
 
 
 def _line(row: dict[str, Any]) -> str:

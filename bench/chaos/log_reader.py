@@ -13,16 +13,24 @@ import aiohttp
 
 #: A message that is in none of these will not move any more.
 _MOVING = ("queued", "scheduled", "sending")
+#: So many looks in a row must find nothing that moves.
+_STILL_LOOKS = 2
 _PAGE = 250
 _READERS = 16
 
 
 async def settle(url: str, *, patience_seconds: float) -> bool:
-    """Wait until no message moves any more; tell whether that came."""
+    """Wait until no message moves any more; tell whether that came.
+
+    It takes two looks: what moves from one status to the other while each is asked for is in none.
+    """
     deadline = time.monotonic() + patience_seconds
+    still_count = 0
     async with aiohttp.ClientSession() as session:
         while time.monotonic() < deadline:
-            if not [status for status in _MOVING if await _any(session, url, status)]:
+            moving = [status for status in _MOVING if await _any(session, url, status)]
+            still_count = 0 if moving else still_count + 1
+            if still_count == _STILL_LOOKS:
                 return True
             await asyncio.sleep(0.2)
     return False

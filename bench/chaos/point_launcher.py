@@ -42,7 +42,7 @@ class Point:
 
     def passed(self, *, under_way: int) -> bool:
         """Count a pass with no other attempt under way; tell whether this is the one to die at."""
-        if self.queue is None or len(self.queue._attempts) > under_way:  # noqa: SLF001 - from outside
+        if self.queue is None or self.queue._attempts.count > under_way:  # noqa: SLF001 - from outside
             return False
         self._passes -= 1
         return self._passes == 0

@@ -53,6 +53,12 @@ class Cluster:
         self.port = free_port()
         self.url = f"postgres://{_USER}@127.0.0.1:{self.port}/postgres"
 
+    @property
+    def pid(self) -> int:
+        """The server's first process."""
+        assert self._process is not None
+        return self._process.pid
+
     async def create(self) -> None:
         """Make an empty cluster, synced to its disk, and start it."""
         self._directory.mkdir(parents=True)

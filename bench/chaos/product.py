@@ -75,6 +75,11 @@ class Product:
         return self._process.pid
 
     @property
+    def environ(self) -> Mapping[str, str]:
+        """Its environment, for others that are to have the same."""
+        return self._environ
+
+    @property
     def running(self) -> bool:
         """Whether it lives."""
         return self._process is not None and self._process.poll() is None

@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 import tempfile
+import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
@@ -18,8 +19,11 @@ from bench.chaos.log_reader import read_log, release_held, settle
 from bench.chaos.mounts import PowerDisk, SmallDisk
 from bench.chaos.postgres import Cluster
 from bench.chaos.product import Product
+from bench.chaos.rabbit import Broker
 from bench.chaos.scenario import Size
 from bench.chaos.sink import Sink
+from bench.chaos.wire import Wire
+from bench.chaos.workers import Worker
 
 #: All that was accepted must have come to its end within so many seconds.
 _SETTLING_SECONDS = 600
@@ -80,6 +84,51 @@ class Stage:
         self.exits.callback(cluster.close)
         await cluster.create()
         return cluster
+
+    async def broker(self) -> Broker:
+        """Make a private RabbitMQ node, and start it."""
+        broker = Broker(
+            self.directory / "rabbitmq",
+            journal=self.journal,
+            output=self.directory / "rabbitmq.log",
+        )
+        self.exits.callback(broker.close)
+        await broker.start()
+        return broker
+
+    async def wire(self, url: str, *, host: str = "127.0.0.1") -> Wire:
+        """Make a wire to a server; it listens on this address."""
+        wire = Wire(url, host=host)
+        self.exits.callback(wire.close)
+        await wire.start()
+        return wire
+
+    def worker(
+        self,
+        product: Product,
+        *,
+        name: str,
+        prefix: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> Worker:
+        """Make a worker of the product's fleet; it is not started yet.
+
+        Args:
+            prefix: what it is started by.
+            environ: what of its environment is not the product's.
+        """
+        worker = Worker(
+            {**product.environ, **(environ or {})},
+            journal=self.journal,
+            output=self.directory / f"{name}.log",
+            prefix=prefix,
+        )
+        self.exits.callback(worker.close)
+        return worker
+
+    async def readiness(self, product: Product) -> tuple[str, str]:
+        """Return what the product says of itself, and of its queue."""
+        return await asyncio.to_thread(_readiness, f"{product.url}/readyz")
 
     def small_disk(self, *, megabytes: int) -> SmallDisk:
         """Mount a small tmpfs."""
@@ -192,6 +241,16 @@ def _made(within: Path | None) -> Path:
     directory = Path(tempfile.mkdtemp(prefix="almenara-chaos-", dir=within))
     directory.chmod(0o755)
     return directory
+
+
+def _readiness(url: str) -> tuple[str, str]:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=10) as answer:
+            body = json.load(answer)
+    except urllib.error.HTTPError as error:
+        body = json.load(error)
+    return body["status"], body["checks"]["queue"]
 
 
 def _put(url: str, body: object) -> None:

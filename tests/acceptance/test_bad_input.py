@@ -155,7 +155,7 @@ METHODS: list[tuple[str, str, str]] = [
     ("PATCH", "/v1/channels", "GET POST"),
     ("POST", "/healthz", "GET"),
     ("TRACE", "/v1/plugins", "GET"),
-    ("QUERY", "/openapi.json", "GET HEAD"),
+    ("QUERY", "/openapi.json", "GET"),
 ]
 
 

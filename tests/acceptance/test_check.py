@@ -14,10 +14,11 @@ import pytest
 
 import almenara.migrations
 from almenara.api.dependencies import Parts
-from almenara.app import opened, running
+from almenara.app import running
 from almenara.catalogue import ChannelSpec, TopicSpec, TopicStep
 from almenara.check import Finding, check_set_up
 from almenara.cli import run
+from almenara.sending import opened
 from almenara.settings import Settings
 from tests.plugins.author import Author
 from tests.processes import ServerProcess
@@ -81,14 +82,14 @@ async def test_an_empty_database_is_fine_and_stays_empty(settings: Settings) -> 
         assert "It is empty; `almenara serve` will make the tables" in findings["database"].message
     assert findings["plugins"].message.startswith("Found ")
     assert "Keyed" in findings["plugins"].message
-    assert set(findings) == {"plugins", "database"}
+    assert set(findings) == {"plugins", "tokens", "database"}
 
 
 async def test_a_set_up_that_works_has_nothing_but_good_findings(settings: Settings) -> None:
     await set_up(settings, a_keyed())
     findings = await found(settings)
     assert {one.level for one in findings.values()} == {"ok"}
-    assert set(findings) == {"plugins", "database", "channel log", "channel door"}
+    assert set(findings) == {"plugins", "tokens", "database", "channel log", "channel door"}
     dialect = "sqlite" if settings.uses_sqlite else "postgres"
     assert findings["database"].message == f"{dialect}, the schema is current."
     assert findings["channel door"].message == "Keyed can be built."
@@ -106,7 +107,7 @@ async def test_an_older_schema_is_told_with_the_command_that_cures_it(
     assert findings["database"].level == "error"
     assert "(9998_later is missing)" in findings["database"].message
     assert "`almenara migrate`" in findings["database"].message
-    assert set(findings) == {"plugins", "database"}
+    assert set(findings) == {"plugins", "tokens", "database"}
 
 
 async def test_a_newer_schema_is_told(settings: Settings) -> None:
@@ -170,7 +171,7 @@ async def test_a_bad_key_is_told_and_what_needs_it_is_not_looked_at(settings: Se
     findings = await found(changed(settings, secret_key="short"))
     assert findings["secret key"].level == "error"
     assert "ALMENARA_SECRET_KEY is not 32 bytes" in findings["secret key"].message
-    assert set(findings) == {"plugins", "database", "secret key"}
+    assert set(findings) == {"plugins", "tokens", "database", "secret key"}
 
 
 def changed(settings: Settings, **values: object) -> Settings:
@@ -257,6 +258,7 @@ def test_the_command_ends_with_zero_when_nothing_is_wrong(
     assert [line.split()[:2] for line in text.splitlines()] == [
         ["ok", "plugins:"],
         ["ok", "database:"],
+        ["ok", "tokens:"],
     ]
     asyncio.run(set_up(settings, ChannelSpec(name="resting", plugin="Log", enabled=False)))
     code, text = command()

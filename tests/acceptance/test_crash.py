@@ -208,7 +208,7 @@ def test_a_second_server_on_the_same_database_refuses_and_names_the_first(tmp_pa
     [
         ({}, ("--host", "0.0.0.0"), "add --insecure"),
         ({"ALMENARA_SENDS": "0", "ALMENARA_NOPE": "1"}, (), "ALMENARA_NOPE: there is no such"),
-        ({"ALMENARA_DATABASE_URL": "mysql://x"}, (), "must start with postgres://"),
+        ({"ALMENARA_DATABASE_URL": "mysql://x"}, (), "MySQL and MariaDB cannot be used"),
         (
             {"ALMENARA_DATABASE_URL": "postgres://u:canary@127.0.0.1:9/x"},
             (),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from almenara.app import opened, running
+from almenara.app import running
 from almenara.errors import ConfigurationError
 from almenara.migrations import is_empty, migrate
+from almenara.sending import opened
 from almenara.settings import Settings
 from tests.serving import Client, served
 

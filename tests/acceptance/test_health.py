@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from almenara.database import postgres
 from almenara.telemetry import process_name
 from tests.serving import Client, make_settings, served, until
 
@@ -24,6 +25,8 @@ class Wire:
         self._far = urlsplit(url)
         self._open: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
+        self._talks = asyncio.Event()
+        self._talks.set()
         self._port = 0
 
     async def mend(self) -> None:
@@ -33,12 +36,17 @@ class Wire:
 
     async def cut(self) -> None:
         """Break every connection, and let no new one through."""
+        self._talks.set()
         if self._server is not None:
             self._server.close()
         for writer in self._open:
             writer.transport.abort()
         self._open.clear()
         await asyncio.sleep(0)
+
+    def hush(self) -> None:
+        """Let nothing through any more, and tell nobody: as where packets are dropped."""
+        self._talks.clear()
 
     @property
     def url(self) -> str:
@@ -52,18 +60,18 @@ class Wire:
             self._far.hostname, self._far.port or 5432
         )
         self._open |= {writer, far_writer}
-        await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
 
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
-    except OSError:
-        pass
-    finally:
-        writer.close()
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65_536):
+                await self._talks.wait()
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
 
 
 @asynccontextmanager
@@ -134,3 +142,32 @@ async def test_while_the_database_is_away_a_server_is_not_ready_and_afterwards_i
         assert accepted.status == 202
         assert (await client.final(accepted.body["id"]))["status"] == "sent"
         assert len((await client.get("/v1/messages")).body["data"]) == 2
+
+
+@pytest.mark.postgres
+async def test_a_network_that_drops_everything_is_noticed_and_got_over(
+    tmp_path: Path, postgres_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a sign of an end, only time tells; here a statement has two seconds."""
+    monkeypatch.setattr(postgres, "STATEMENT_SECONDS", 2)
+    async with (
+        wired(postgres_database()) as wire,
+        served(make_settings(tmp_path, wire.url)) as client,
+    ):
+        message = {"topic": "hello", "description": "x"}
+        assert (await client.post("/v1/messages", message)).status == 202
+        wire.hush()
+        refused = await client.post("/v1/messages", message)
+        assert (refused.status, refused.body["code"]) == (503, "unavailable")
+        answer = await client.get("/readyz")
+        assert (answer.status, answer.body["status"]) == (503, "not ready")
+        # The network comes back as networks do: what was open is lost.
+        await wire.cut()
+        await wire.mend()
+
+        async def accepted() -> Any:
+            answer = await client.post("/v1/messages", message)
+            return answer.status == 202 and answer.body["id"]
+
+        message_id = await until(accepted)
+        assert (await client.final(message_id))["status"] == "sent"

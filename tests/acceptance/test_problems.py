@@ -50,6 +50,7 @@ REQUESTS: list[tuple[str, str, dict[str, str], Any]] = [
     ("post", "/v1/channels/{name}/test", {"name": "nowhere"}, None),
     ("delete", "/v1/channels/{name}", {"name": "log"}, None),
     ("get", "/v1/plugins", {}, None),
+    ("get", "/v1/audit", {}, None),
     ("get", "/healthz", {}, None),
     ("get", "/readyz", {}, None),
 ]

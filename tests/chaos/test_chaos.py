@@ -11,7 +11,7 @@ from bench.chaos.__main__ import SCENARIOS, run
 from bench.chaos.scenario import Row, Size
 
 # One after another: each fills the machine with processes of its own.
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("processes")]
+pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("processes")]
 
 
 async def small(scenario: str) -> Row:
@@ -27,6 +27,16 @@ async def small(scenario: str) -> Row:
     ["kill-sqlite", "kill-postgres", "points-sqlite", "postgres-faults", "power-sqlite"],
 )
 async def test_nothing_is_lost_and_what_is_repeated_is_shown_as_unknown(scenario: str) -> None:
+    row = await small(scenario)
+    assert row.failures == []
+    assert (row.lost, row.accepted_twice, row.phantom, row.unlogged) == (0, 0, 0, 0)
+    assert row.fault_count > 0
+    assert row.accepted > row.fault_count
+
+
+@pytest.mark.xdist_group("fleet")
+@pytest.mark.parametrize("scenario", ["fleet-kill", "fleet-broker"])
+async def test_a_fleet_loses_nothing_whatever_of_it_is_killed(scenario: str) -> None:
     row = await small(scenario)
     assert row.failures == []
     assert (row.lost, row.accepted_twice, row.phantom, row.unlogged) == (0, 0, 0, 0)

@@ -38,5 +38,13 @@ def test_what_was_not_run_is_not_called_passed() -> None:
 
 
 def test_a_page_without_its_marks_is_refused() -> None:
+    row = Row(scenario="kill-x", faults="none", fault_count=0)
     with pytest.raises(ValueError, match="has lost its marks"):
-        write("# A page\n", result())
+        write("# A page\n", result(row))
+
+
+def test_the_fleet_has_a_part_of_its_own_and_leaves_the_other() -> None:
+    page = (ROOT / PAGE).read_text()
+    once = write(page, result(Row(scenario="fleet-x", faults="7 kills", fault_count=7)))
+    assert "| `fleet-x` |" in once
+    assert once.count("| `kill-sqlite` |") == page.count("| `kill-sqlite` |")

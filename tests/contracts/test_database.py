@@ -134,7 +134,7 @@ async def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("postgres://me:s3cret@127.0.0.1:1/x", r"127\.0\.0\.1:1/x cannot be reached \(Connect"),
+        ("postgres://me:s3cret@127.0.0.1:1/x", r"127\.0\.0\.1:1/x cannot be reached: nothing"),
         ("postgres://me:s3cret@127.0.0.1:five/x", "ALMENARA_DATABASE_URL is not a URL"),
         ("postgres://me:s3/cret@127.0.0.1:5432/x", "ALMENARA_DATABASE_URL is not a URL"),
         ("postgres://me:s3cret@[::1:5432/x", "ALMENARA_DATABASE_URL is not a URL"),

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from almenara.app import embedded_queue
 from almenara.queues import rescue
+from almenara.sending import embedded_queue
 from tests.contracts.test_queues import bench_of
 from tests.plugins.author import Author
 from tests.serving import make_settings, until

@@ -19,7 +19,7 @@ import asyncpg
 import pytest
 
 from almenara.api.dependencies import Parts
-from almenara.app import Wiring, running
+from almenara.app import running
 from almenara.catalogue import ChannelSpec, TopicSpec, TopicStep
 from almenara.database import Database, Transaction, read_id
 from almenara.deliveries import FINAL, NewMessage
@@ -27,6 +27,7 @@ from almenara.errors import AlmenaraError
 from almenara.models import new_id
 from almenara.queues.base import Queue
 from almenara.queues.inline import InlineQueue
+from almenara.sending import Wiring
 from almenara.settings import Settings
 from tests.plugins.author import Author
 from tests.stored import count

@@ -19,11 +19,12 @@ from almenara.errors import ConfigurationError
 from almenara.migrations import is_empty, migrate, missing_migrations
 from almenara.settings import Settings
 
-NAMES = ["0001_initial", "0002_discipline", "0003_policies"]
+NAMES = ["0001_initial", "0002_discipline", "0003_policies", "0004_audit"]
 #: A process must have migrated within so many seconds.
 PATIENCE_SECONDS = 20
 TABLES = {
     "attempt",
+    "audit",
     "channel",
     "channel_state",
     "configuration",

@@ -24,7 +24,7 @@ def leave(message, kind):
     name = uuid.uuid4().hex
     text = json.dumps(
         {{"kind": kind, "id": str(message.id), "key": message.idempotency_key,
-         "description": message.description, "at": time.time()}}
+         "description": message.description, "at": time.time(), "pid": os.getpid()}}
     )
     (TRACES / f".{{name}}").write_text(text)
     os.replace(TRACES / f".{{name}}", TRACES / f"{{name}}.json")

@@ -226,6 +226,7 @@ def test_settings_come_from_the_environment_by_the_names_of_the_fastapi_ecosyste
         "from": "shop@example.org",
         "from_name": "The Shop",
         "to": ["ana@example.org", "bob@example.org"],
+        "allow_to": [],
         "reply_to": None,
         "starttls": True,
         "ssl_tls": False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -14,13 +15,14 @@ from pathlib import Path
 import pytest
 import trustme
 from aiohttp import web
-from aiohttp.abc import AbstractResolver, ResolveResult
 from pydantic import SecretStr
 
 import almenara
 from almenara import HttpResponse, PermanentError, TemporaryError, request
 from almenara.egress import Egress, configure, current
 from almenara.egress.addresses import AddressRefusedError
+from almenara.egress.dialing import Dialer
+from almenara.egress.resolver import AddressInfo, SystemResolver
 from tests.plugins.http_receiver import Answer, HttpReceiver
 
 LOOPBACK = ("127.0.0.0/8",)
@@ -254,22 +256,21 @@ async def test_closing_ends_what_is_under_way_and_may_be_repeated(
         await under_way
 
 
-class Names(AbstractResolver):
+class Names:
     """Stands for the DNS: each look-up of any name gets the next answer."""
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers = list(answers)
         self.asked: list[str] = []
 
-    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
+    async def resolve(self, host: str, port: int) -> list[AddressInfo]:
         self.asked.append(host)
         return [
-            ResolveResult(hostname=host, host=address, port=port, family=0, proto=0, flags=0)
+            (socket.AF_INET6, socket.SOCK_STREAM, 0, "", (address, port, 0, 0))
+            if ":" in address
+            else (socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, port))
             for address in self.answers.pop(0)
         ]
-
-    async def close(self) -> None:
-        """Nothing is open."""
 
 
 @pytest.mark.parametrize(
@@ -300,7 +301,7 @@ async def test_a_name_is_reached_at_its_address_under_its_own_name(
 
 async def test_the_socket_itself_goes_nowhere_that_is_not_permitted() -> None:
     with pytest.raises(AddressRefusedError):
-        Egress()._guarded_socket((2, 1, 6, "", ("127.0.0.1", 80)))
+        Dialer(SystemResolver(), ()).make_socket((2, 1, 6, "", ("127.0.0.1", 80)))
 
 
 async def test_a_certificate_of_a_trusted_authority_is_accepted(tmp_path: Path) -> None:

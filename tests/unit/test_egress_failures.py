@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import trustme
-from aiohttp.abc import AbstractResolver, ResolveResult
 from pydantic import SecretStr
 
 from almenara import PermanentError, TemporaryError
 from almenara.egress import Egress
+from almenara.egress.resolver import AddressInfo
 from tests.plugins.http_receiver import Answer, HttpReceiver
 
 SECRET = "s3cr3t-t0ken"
@@ -87,14 +87,11 @@ async def test_a_refused_connection_is_temporary(egress: Egress) -> None:
     assert text == f"No connection to {origin} could be made (Connection refused)."
 
 
-class NoNames(AbstractResolver):
+class NoNames:
     """Stands for a DNS that knows no name."""
 
-    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
+    async def resolve(self, host: str, port: int) -> list[AddressInfo]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    async def close(self) -> None:
-        """Nothing is open."""
 
 
 async def test_a_name_that_does_not_exist_is_temporary() -> None:
@@ -124,7 +121,7 @@ async def test_no_time_at_all_is_a_timeout_and_not_for_ever(egress: Egress) -> N
 async def test_a_server_that_takes_no_connection_is_temporary(
     egress: Egress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("almenara.egress.client._CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("almenara.egress.dialing.CONNECT_SECONDS", 0.2)
 
     # A TLS connection to a server that never answers the greeting is never made.
     async def nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

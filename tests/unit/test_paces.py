@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 from almenara.queues.paces import Paces
 
 
@@ -15,16 +13,17 @@ class Clock:
 
 
 def an_attempt(paces: Paces, clock: Clock, seconds: float) -> None:
-    with paces.attempt("team"):
-        clock.now += seconds
+    key = paces.begin("team")
+    clock.now += seconds
+    paces.end("team", key)
 
 
 def test_a_channel_of_which_nothing_has_ended_yet_is_not_quick() -> None:
     clock = Clock()
     paces = Paces(clock)
     assert not paces.quick("team")
-    with paces.attempt("team"):
-        assert not paces.quick("team")
+    paces.begin("team")
+    assert not paces.quick("team")
 
 
 def test_a_channel_whose_attempts_end_soon_is_quick() -> None:
@@ -39,12 +38,12 @@ def test_a_channel_whose_attempt_hangs_is_quick_no_more_until_it_ends() -> None:
     clock = Clock()
     paces = Paces(clock)
     an_attempt(paces, clock, 0.01)
-    with ExitStack() as stack:
-        stack.enter_context(paces.attempt("team"))
-        assert paces.quick("team")
-        clock.now += 1
-        an_attempt(paces, clock, 0.01)
-        assert not paces.quick("team")
+    hanging = paces.begin("team")
+    assert paces.quick("team")
+    clock.now += 1
+    an_attempt(paces, clock, 0.01)
+    assert not paces.quick("team")
+    paces.end("team", hanging)
     assert paces.quick("team")
 
 

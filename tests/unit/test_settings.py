@@ -15,6 +15,8 @@ KEY = base64.b64encode(b"k" * 32).decode()
 
 #: One value for every setting, and what it becomes.
 GIVEN: dict[str, tuple[str, object]] = {
+    "database_connections": ("30", 30),
+    "broker_url": ("amqp://me:hush@mq:5672/", SecretStr("amqp://me:hush@mq:5672/")),
     "database_url": (
         "postgres://me:hush@db:5432/almenara",
         SecretStr("postgres://me:hush@db:5432/almenara"),
@@ -25,13 +27,36 @@ GIVEN: dict[str, tuple[str, object]] = {
     "port": ("8123", 8123),
     "workers": ("1", 1),
     "secret_key": (KEY, SecretStr(KEY)),
+    "secret_keys_old": (KEY, SecretStr(KEY)),
+    "secrets_dir": ("/run/secrets", Path("/run/secrets")),
+    "strict": ("1", True),
+    "jwt_issuer": ("https://id.example.org", "https://id.example.org"),
+    "jwt_audience": ("notify", "notify"),
+    "jwt_jwks_url": ("https://id.example.org/jwks", "https://id.example.org/jwks"),
+    "jwt_public_key": ("-----BEGIN PUBLIC KEY-----", "-----BEGIN PUBLIC KEY-----"),
+    "jwt_secret": ("s" * 40, SecretStr("s" * 40)),
+    "jwt_max_age_seconds": ("3600", 3600),
+    "auth_file": ("/etc/almenara/auth.toml", Path("/etc/almenara/auth.toml")),
+    "allowed_hosts": ("push.example.org, *.test", ("push.example.org", "*.test")),
+    "cors_origins": ("https://shop.example.org", ("https://shop.example.org",)),
+    "sender_rate": ("600/m", "600/m"),
     "egress_allow": ("10.1.0.0/16, 127.0.0.0/8,", ("10.1.0.0/16", "127.0.0.0/8")),
     "max_body_bytes": ("65536", 65536),
     "sends": ("8", 8),
     "drain_seconds": ("2.5", 2.5),
     "retention_days": ("30", 30),
+    "audit_days": ("30", 30),
     "log_format": ("json", "json"),
     "log_level": ("debug", "debug"),
+}
+
+#: What a setting is refused without.
+NEEDED = {
+    "broker_url": {"ALMENARA_DATABASE_URL": "postgres://me@db/almenara"},
+    "jwt_issuer": {"ALMENARA_JWT_SECRET": "s" * 40},
+    "jwt_jwks_url": {"ALMENARA_JWT_ISSUER": "me"},
+    "jwt_public_key": {"ALMENARA_JWT_ISSUER": "me"},
+    "jwt_secret": {"ALMENARA_JWT_ISSUER": "me"},
 }
 
 
@@ -51,7 +76,8 @@ def test_every_setting_is_tried_here_and_described() -> None:
 @pytest.mark.parametrize("name", GIVEN)
 def test_a_setting_comes_from_the_environment(name: str) -> None:
     text, value = GIVEN[name]
-    assert getattr(read_settings({f"ALMENARA_{name.upper()}": text}), name) == value
+    environ = NEEDED.get(name, {}) | {f"ALMENARA_{name.upper()}": text}
+    assert getattr(read_settings(environ), name) == value
 
 
 @pytest.mark.parametrize("name", GIVEN)
@@ -61,7 +87,8 @@ def test_a_setting_comes_from_the_file_that_the_environment_names(
     text, value = GIVEN[name]
     path = tmp_path / name
     path.write_text(text + "\n")
-    assert getattr(read_settings({f"ALMENARA_{name.upper()}_FILE": str(path)}), name) == value
+    environ = NEEDED.get(name, {}) | {f"ALMENARA_{name.upper()}_FILE": str(path)}
+    assert getattr(read_settings(environ), name) == value
 
 
 def test_several_processes_need_postgresql() -> None:
@@ -72,6 +99,13 @@ def test_several_processes_need_postgresql() -> None:
     assert mistake.startswith("ALMENARA_DATABASE_URL")
     url = "postgres://me@db/almenara"
     assert read_settings({"ALMENARA_DATABASE_URL": url}, workers=3).workers == 3
+
+
+def test_workers_on_a_broker_need_postgresql() -> None:
+    [mistake] = _mistakes({"ALMENARA_BROKER_URL": "amqp://mq"})
+    assert mistake.startswith("ALMENARA_BROKER_URL: workers on other machines cannot share SQLite")
+    [mistake] = _mistakes(NEEDED["broker_url"] | {"ALMENARA_BROKER_URL": "redis://:hush@mq"})
+    assert mistake == "ALMENARA_BROKER_URL: must start with amqp:// or amqps://"
 
 
 def test_without_anything_it_is_sqlite_on_loopback() -> None:

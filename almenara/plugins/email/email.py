@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Self, TypedDict
 
@@ -55,7 +55,18 @@ def _host(value: str) -> str:
     return value
 
 
+def _pattern(value: str) -> str:
+    """Check what recipients are compared with: an address, or all of one domain."""
+    beginning, _, domain = value.rpartition("@")
+    if beginning == "*":
+        return "*@" + _address(f"anybody@{domain}").rpartition("@")[2].lower()
+    if "*" in value:
+        raise ValueError("a * stands alone before the @: *@example.org")
+    return _address(value).lower()
+
+
 Address = Annotated[str, AfterValidator(_address)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
 class _Addressed(TypedDict):
@@ -98,6 +109,12 @@ class Email:
             max_length=100,
             description="Who gets the mail: one or more addresses, with commas.",
         )
+        allow_to: list[Pattern] = Field(
+            default=[],
+            max_length=100,
+            description="Which recipients a message may name in its own `to`, in place of these: "
+            "addresses, or all of a domain as `*@example.org`, with commas. Absent: none.",
+        )
         reply_to: Address | None = Field(
             default=None, description="Where answers go, if not to `from`."
         )
@@ -139,7 +156,8 @@ class Email:
 
         Raises:
             ChannelError: the server refuses the login, whatever the mail.
-            PermanentError: the server will never take it (5xx), or the message names recipients.
+            PermanentError: the server will never take it (5xx), or the message names
+                recipients that the channel does not allow.
             TemporaryError: the server does not take it now (4xx), or cannot be reached.
         """
         mail = await self._render(message)
@@ -160,7 +178,7 @@ class Email:
         """Return what a reader of the mail would see; nothing is sent.
 
         Raises:
-            PermanentError: the message names recipients.
+            PermanentError: the message names recipients that the channel does not allow.
         """
         return readable(message, **self._addressed(message))
 
@@ -187,17 +205,33 @@ class Email:
 
     def _addressed(self, message: Message) -> _Addressed:
         """Say from whom and to whom a message goes."""
-        if message.to:
-            raise PermanentError(
-                "This channel sends to the addresses in its own settings (`to`), not to those of a "
-                "message: leave `to` out of the message."
-            )
         settings = self._settings
         return {
             "sender": Sender(settings.from_, settings.from_name, settings.reply_to),
-            "recipients": list(dict.fromkeys(settings.to)),
+            "recipients": list(dict.fromkeys(self._allowed(message.to) or settings.to)),
             "subject_prefix": settings.subject_prefix,
         }
+
+    def _allowed(self, recipients: Sequence[str]) -> list[str]:
+        """Return a message's own recipients, if the channel allows each of them."""
+        if recipients and not self._settings.allow_to:
+            raise PermanentError(
+                "This channel sends to the addresses in its own settings (`to`), not to those of a "
+                "message: leave `to` out of the message, or name who may get mail in `allow_to`."
+            )
+        return [self._allowed_one(written) for written in recipients]
+
+    def _allowed_one(self, written: str) -> str:
+        try:
+            address = _address(written)
+        except ValueError as error:
+            raise PermanentError(f"A recipient in the message's `to` {error}") from error
+        domain = address.rpartition("@")[2]
+        if not {address.lower(), f"*@{domain.lower()}"}.intersection(self._settings.allow_to):
+            raise PermanentError(
+                f"This channel may not send to {address}: its setting `allow_to` does not name it."
+            )
+        return address
 
     def _detail(self, refused: Mapping[str, SMTPResponse]) -> str | None:
         if not refused:

@@ -1,0 +1,258 @@
+"""Builds what sends, from settings: database, ledger, plugins, and the queue that uses them.
+
+The server puts its API before it (``app.py``); a worker process is nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+
+from almenara.announce import Announcer
+from almenara.database import Database, Transaction, open_database
+from almenara.database.lock import FileLock
+from almenara.deliveries import LEASE
+from almenara.dispatch import Dispatcher, Instances, Leases
+from almenara.egress import Egress, configure
+from almenara.errors import ConfigurationError
+from almenara.ledger import Ledger
+from almenara.loader import Plugins, find_loose, news_of
+from almenara.migrations import is_empty, migrate, missing_migrations
+from almenara.queues.base import Queue
+from almenara.queues.embedded import EmbeddedQueue
+from almenara.queues.relay import RelayQueue
+from almenara.routing import Routing
+from almenara.secrets import Vault, open_vault
+from almenara.settings import Settings
+from almenara.telemetry import get_logger
+
+log = get_logger("app")
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What a queue is made of."""
+
+    settings: Settings
+    database: Database
+    ledger: Ledger
+    routing: Routing
+    dispatcher: Dispatcher
+    clock: Callable[[], datetime]
+
+
+def embedded_queue(wiring: Wiring) -> EmbeddedQueue:
+    """Make the queue inside this process."""
+    return EmbeddedQueue(
+        database=wiring.database,
+        ledger=wiring.ledger,
+        routing=wiring.routing,
+        dispatcher=wiring.dispatcher,
+        clock=wiring.clock,
+        sends=wiring.settings.sends,
+        alone=wiring.settings.uses_sqlite,
+    )
+
+
+def relay_queue(wiring: Wiring) -> Queue:
+    """Make the queue that only rings: workers on RabbitMQ send."""
+    require_celery()
+    from almenara.queues.celery import CeleryBell
+
+    return RelayQueue(CeleryBell(wiring.settings))
+
+
+def require_celery() -> None:
+    """Find out whether the extra is installed.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if find_spec("celery") is None:
+        raise ConfigurationError(
+            "ALMENARA_BROKER_URL needs Celery, which is not installed: "
+            "pip install 'almenara[celery]'."
+        )
+
+
+def queue_for(wiring: Wiring) -> Queue:
+    """Make the queue that the settings ask for."""
+    uses_broker = wiring.settings.broker_url is not None
+    return relay_queue(wiring) if uses_broker else embedded_queue(wiring)
+
+
+MakeQueue = Callable[[Wiring], Queue]
+
+#: The garbage collector looks at what is new after so many objects, and at what has outlived that
+#: after so many looks; Python's own are 700, 10 and 10.
+_COLLECTIONS = (20_000, 50, 100)
+
+
+def utc_now() -> datetime:
+    """Return the present moment; the clock that everything is given."""
+    return datetime.now(UTC)
+
+
+def settle_down() -> None:
+    """Let the garbage collector pass over all that is loaded by now; a tenth of the processor.
+
+    For a process that is to serve until it ends: what stands now is never looked at again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECTIONS)
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Database]:
+    """Open the database, on SQLite under its file lock.
+
+    Raises:
+        ConfigurationError: it cannot be opened, or another process serves it.
+    """
+    async with AsyncExitStack() as stack:
+        if settings.uses_sqlite:
+            lock = FileLock(settings.data_dir / "almenara.lock")
+            lock.acquire()
+            stack.callback(lock.release)
+        database = await open_database(settings)
+        stack.push_async_callback(database.close)
+        yield database
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What makes attempts: everything but the API."""
+
+    wiring: Wiring
+    queue: Queue
+    plugins: Plugins
+    vault: Vault
+    instances: Instances
+
+
+@asynccontextmanager
+async def sending(
+    settings: Settings,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    make_queue: MakeQueue = queue_for,
+    lease: timedelta = LEASE,
+) -> AsyncIterator[Sending]:
+    """Run a queue and everything behind it; at the end, drain: what is under way ends first.
+
+    Args:
+        lease: how long a claim outlives its process; every process of a database has the same.
+
+    Raises:
+        ConfigurationError: the database, its schema or the key cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(opened(settings))
+        # Before the tables: a set-up without a key must leave an empty database empty.
+        vault = open_vault(settings)
+        await _prepare(database)
+        for warning in await database.warnings():
+            log.warning("database_unsafe", reason=warning)
+        routing = Routing(database)
+        ledger = Ledger(database, announce=Announcer(routing))
+        ledger.start()
+        stack.push_async_callback(ledger.close)
+        egress = Egress(settings.egress_allow)
+        configure(egress)
+        stack.callback(configure, None)
+        stack.push_async_callback(egress.close)
+        await asyncio.to_thread(_check_plugin_files, settings)
+        plugins = Plugins(settings.plugins_dir)
+        await asyncio.to_thread(plugins.load)
+        await routing.refresh()
+        await _tell_broken(plugins, ledger, clock())
+        instances = Instances(plugins, vault)
+        stack.push_async_callback(instances.close)
+        dispatcher = Dispatcher(
+            database=database,
+            ledger=ledger,
+            routing=routing,
+            instances=instances,
+            clock=clock,
+            leases=Leases(lease),
+        )
+        wiring = Wiring(settings, database, ledger, routing, dispatcher, clock)
+        queue = make_queue(wiring)
+        await queue.start()
+        stack.push_async_callback(queue.drain, settings.drain_seconds)
+        log.info("ready", database=database.dialect, plugin_count=len(plugins.found))
+        yield Sending(wiring, queue, plugins, vault, instances)
+
+
+def _check_plugin_files(settings: Settings) -> None:
+    """Tell what of the plugin directory others can change; with ``strict``, go no further."""
+    loose = find_loose(settings.plugins_dir)
+    if loose and settings.strict:
+        said = "\n".join(f"  {one.path}: {one.reason}" for one in loose)
+        raise ConfigurationError(
+            f"Plugins are code that runs with all rights of the server (ALMENARA_STRICT):\n{said}"
+        )
+    for one in loose:
+        log.warning("plugin_unsafe", path=str(one.path), reason=one.reason)
+
+
+async def prepare(settings: Settings) -> None:
+    """Make the tables of an empty database, before several processes serve it.
+
+    Raises:
+        ConfigurationError: the database, its schema or the key cannot be used.
+    """
+    async with opened(settings) as database:
+        open_vault(settings)
+        await _prepare(database)
+
+
+async def check_database(settings: Settings) -> None:
+    """Find out whether the database can be worked on as it is.
+
+    Raises:
+        ConfigurationError: it cannot be reached, is empty, or its schema is another one; or the key
+            cannot be used.
+    """
+    async with opened(settings) as database:
+        open_vault(settings)
+        if await is_empty(database):
+            raise ConfigurationError(
+                "The database is empty: start `almenara serve` once, or run `almenara migrate`; or "
+                "correct ALMENARA_DATABASE_URL."
+            )
+        await _refuse_older(database)
+
+
+async def _prepare(database: Database) -> None:
+    """Make the tables of an empty database; refuse an older one."""
+    if await is_empty(database):
+        await migrate(database)
+    await _refuse_older(database)
+
+
+async def _refuse_older(database: Database) -> None:
+    missing = await missing_migrations(database)
+    if missing:
+        raise ConfigurationError(
+            f"The database's schema is older than this version of Almenara ({missing[0]} is "
+            "missing). Make a backup, then run `almenara migrate`."
+        )
+
+
+async def _tell_broken(plugins: Plugins, ledger: Ledger, now: datetime) -> None:
+    """Log what is broken among the plugins, and tell each breakage once."""
+    for broken in plugins.broken:
+        log.warning("plugin_broken", file=str(broken.file), reason=broken.reason)
+    if plugins.broken:
+
+        async def tell(transaction: Transaction) -> None:
+            transaction.news += [news_of(broken, now) for broken in plugins.broken]
+
+        await ledger.run(tell)

@@ -1,0 +1,198 @@
+"""Secrets leave no trace: each channel fails in every way, and nothing that can be read holds one.
+
+Every secret field of every shipped plugin gets a value of its own; a new plugin is found by itself,
+and must be given what else it needs here.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from almenara.database import Database
+from almenara.loader import Plugins
+from almenara.plugin import secret_fields
+from tests.plugins.http_receiver import Answer, HttpReceiver
+from tests.plugins.smtp_receiver import SmtpReceiver
+from tests.serving import Client, make_settings, served, until
+
+Settings = dict[str, Any]
+
+#: A plugin whose own code tells its secrets in every way it can.
+BLABBER = """
+import logging
+from almenara import PluginSettings, SecretStr, TemporaryError
+
+class Blabber:
+    class Settings(PluginSettings):
+        token: SecretStr
+        way: str
+
+    def __init__(self, settings):
+        self.token, self.way = settings.token.get_secret_value(), settings.way
+        if self.way == "constructor":
+            raise ValueError("cannot begin with " + self.token)
+
+    def send_message(self, message, background_tasks):
+        logging.getLogger("blabber").warning("about to send with %s", self.token)
+        if self.way == "error":
+            raise TemporaryError("refused " + self.token)
+        if self.way == "traceback":
+            try:
+                {}[self.token]
+            except KeyError as error:
+                raise RuntimeError(f"{self.token!r}") from error
+        return "reference of " + self.token
+"""
+
+
+def canary(name: str) -> str:
+    """Return a secret that is found wherever it stands, and in base64 too."""
+    return f"canary{name.replace('_', '')}x7Qk"
+
+
+def signing_secret(name: str) -> str:
+    return "whsec_" + base64.b64encode(f"{canary(name)}-of-32-bytes-at-least".encode()).decode()
+
+
+def channels(plugin: str, http: str, smtp: SmtpReceiver) -> Iterator[Settings]:
+    """Give the settings of a plugin's channels, each with every secret that it may have."""
+    closed = "http://127.0.0.1:9"
+    if plugin == "Webhook":
+        for base in (http, closed, http.replace("http://", "https://")):
+            yield {
+                "url": f"{base}/{canary('path')}?key={canary('query')}",
+                "secret": signing_secret("sign"),
+                "headers": {"X-Token": canary("header")},
+            }
+    elif plugin == "Slack":
+        yield {"webhook_url": f"{http}/services/{canary('hook')}"}
+        yield {"webhook_url": f"{closed}/services/{canary('hook')}"}
+        yield {"bot_token": f"xoxb-{canary('bot')}", "channel": "#sales", "api_url": f"{http}/api"}
+    elif plugin == "Email":
+        common = {"from": "a@example.org", "to": ["b@example.org"], "username": "shop"}
+        for port, tls in ((smtp.port, False), (9, False), (smtp.port, True)):
+            yield common | {
+                "server": "127.0.0.1",
+                "port": port,
+                "password": canary("password"),
+                "ssl_tls": tls,
+            }
+    elif plugin == "Blabber":
+        for way in ("constructor", "error", "traceback", "reference"):
+            yield {"token": canary("token"), "way": way}
+    else:
+        assert plugin == "Log", f"{plugin} is new: say here how its channels fail"
+        yield {}
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest) -> str | None:
+    if request.param == "sqlite":
+        return None
+    url: str = request.getfixturevalue("postgres_database")()
+    return url
+
+
+@pytest.mark.timeout(240)
+async def test_no_secret_is_found_anywhere(
+    tmp_path: Path, database_url: str | None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    directory = tmp_path / "plugins" / "blabber"
+    directory.mkdir(parents=True)
+    (directory / "blabber.py").write_text(BLABBER)
+    settings = make_settings(tmp_path, database_url, log_level="debug", log_format="json")
+    echo = {"detail": f"{canary('path')} {canary('header')} {canary('hook')} {canary('query')}"}
+    answers = [
+        Answer(400, json.dumps(echo).encode()),
+        Answer(503, json.dumps(echo).encode(), {"X-Echo": canary("header")}),
+        Answer(302, headers={"Location": f"http://127.0.0.1:9/{canary('path')}"}),
+        Answer(200, delay_seconds=1.5),
+    ]
+    said = f"535 5.7.8 no: {canary('password')}"
+    with SmtpReceiver(credentials=("other", "other"), login_reply=said) as smtp:
+        async with HttpReceiver() as http, served(settings) as client:
+            told = await _fail_everywhere(client, settings.plugins_dir, http, smtp, answers)
+            rows = await _dump(client.parts.database)
+    written = "".join(capfd.readouterr())
+    assert len(told) > 100_000
+    assert "attempt_made" in written
+    for name, text in {"answers": told, "log": written, "rows": rows}.items():
+        assert "canary" not in text, (name, text[max(0, text.index("canary") - 300) :][:400])
+    files = b"".join(path.read_bytes() for path in settings.data_dir.rglob("*") if path.is_file())
+    assert b"canary" not in files
+    encoded = base64.b64encode(b"canary").decode()[:7]
+    for text in (told, written, rows, files.decode("latin-1")):
+        assert encoded not in text
+
+
+async def _fail_everywhere(
+    client: Client, plugins_dir: Path, http: HttpReceiver, smtp: SmtpReceiver, answers: list[Answer]
+) -> str:
+    """Let each channel fail with each answer; return everything that the API says afterwards."""
+    plugins = Plugins(plugins_dir)
+    plugins.load()
+    told = ""
+    for plugin in plugins.found:
+        planted: set[str] = set()
+        for number, values in enumerate(channels(plugin.name, http.url, smtp)):
+            planted |= values.keys()
+            name = f"{plugin.name.lower()}-{number}"
+            body = {
+                "plugin": plugin.name,
+                "settings": values,
+                "timeout_seconds": 1,
+                "retry_schedule": [],
+                "breaker_failures": 1000,
+            }
+            answer = await client.call("PUT", f"/v1/channels/{name}", body)
+            assert answer.status in {201, 422}, answer.text
+            told += answer.text
+            for one in answers:
+                http.answer = one
+                message = {"channel": name, "description": "x", "format": "html"}
+                accepted = await client.post("/v1/messages", message)
+                told += accepted.text
+                if accepted.status == 202:
+                    told += str(await _attempted(client, accepted.body["id"]))
+                # What a wrong password has paused goes on.
+                await client.call("POST", f"/v1/channels/{name}/resume")
+            explained = await client.post(
+                "/v1/messages/explain", {"channel": name, "description": "x"}
+            )
+            told += explained.text
+            told += (
+                await client.call("PATCH", f"/v1/channels/{name}", {"settings": {"no": 1}})
+            ).text
+        secret = secret_fields(plugin.settings) if plugin.settings else frozenset()
+        assert secret <= planted, f"{plugin.name}: nothing was planted in {secret - planted}"
+    for path in ("messages", "deliveries", "channels", "topics", "plugins", "audit"):
+        limit = "?limit=250" if path in {"messages", "deliveries", "audit"} else ""
+        page = await client.get(f"/v1/{path}{limit}")
+        assert page.status == 200
+        told += page.text
+        if path == "messages":
+            for message in page.body["data"]:
+                told += (await client.get(f"/v1/messages/{message['id']}")).text
+    return told + (await client.get("/openapi.json")).text
+
+
+async def _attempted(client: Client, message_id: str) -> Any:
+    """Wait for the first attempt of a message, and return its story."""
+
+    async def look() -> Any:
+        story = (await client.get(f"/v1/messages/{message_id}")).body
+        return story if any(one["attempts"] for one in story["deliveries"]) else None
+
+    return await until(look)
+
+
+async def _dump(database: Database) -> str:
+    """Return every row of every table."""
+    tables = ["channel", "channel_state", "topic", "message", "delivery", "attempt", "audit"]
+    return "".join([str(await database.fetch(f"SELECT * FROM {table}")) for table in tables])

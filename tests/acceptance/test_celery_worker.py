@@ -1,0 +1,278 @@
+"""The fleet: an API process that only receives, workers that send, RabbitMQ that rings."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from kombu import Connection
+from pydantic import SecretStr
+
+from almenara.check import check_set_up
+from almenara.settings import read_settings
+from tests.acceptance.test_crash import client_of
+from tests.plugins.author import Author
+from tests.processes import ServerProcess
+from tests.servers import RABBITMQ
+from tests.serving import Client, until
+from tests.worker_process import WorkerProcess
+
+# One after another: they share the lines of one broker.
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.rabbitmq,
+    pytest.mark.timeout(120),
+    pytest.mark.xdist_group("rabbitmq"),
+]
+
+Databases = Callable[..., str]
+
+SECRET_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+#: Nobody listens there.
+REFUSED = "amqp://guest:guest@127.0.0.1:9/"
+
+
+def server_of(directory: Path, url: str, broker_url: str = RABBITMQ.url) -> ServerProcess:
+    return ServerProcess(directory, database_url=url, environ={"ALMENARA_BROKER_URL": broker_url})
+
+
+async def channel(client: Client, plugin: str, **fields: object) -> None:
+    created = await client.call(
+        "PUT", f"/v1/channels/{plugin.lower()}", {"plugin": plugin, **fields}
+    )
+    assert created.status == 201, created.text
+
+
+async def send(client: Client, channel: str, description: str, **fields: object) -> str:
+    answer = await client.post(
+        "/v1/messages", {"channel": channel, "description": description, **fields}
+    )
+    assert answer.status == 202, answer.text
+    assert answer.body["deliveries"][0]["status"] == "pending"
+    return str(answer.body["id"])
+
+
+def arrived(author: Author, count: int = 1) -> Callable[[], Awaitable[bool]]:
+    async def look() -> bool:
+        return len(author.traces()) >= count
+
+    return look
+
+
+async def test_workers_send_what_the_api_accepts(
+    tmp_path: Path, postgres_database: Databases
+) -> None:
+    author = Author(tmp_path / "plugins")
+    with (
+        server_of(tmp_path, postgres_database(migrated=True)) as server,
+        WorkerProcess(server.environ, "--processes", "2", "--sends", "8"),
+    ):
+        async with client_of(server) as client:
+            await channel(client, "Sink")
+            # Written for plain FastAPI: everything it does stands in `background_tasks`.
+            await channel(client, "Plain")
+            ids = [
+                await send(client, name, f"{number}", priority=1 + number % 5)
+                for number in range(40)
+                for name in ("sink", "plain")
+            ]
+            stories = [await client.final(one) for one in ids]
+            ready = await client.get("/readyz")
+    assert {story["status"] for story in stories} == {"sent"}
+    assert {len(story["deliveries"][0]["attempts"]) for story in stories} == {1}
+    kinds = author.kinds()
+    assert (kinds.count("sink"), kinds.count("sync in the background")) == (40, 40)
+    assert kinds.count("async in the background with no token") == 40
+    assert ready.body["status"] == "ready"
+
+
+async def test_sigterm_lets_what_is_under_way_end(
+    tmp_path: Path, postgres_database: Databases
+) -> None:
+    author = Author(tmp_path / "plugins")
+    with server_of(tmp_path, postgres_database(migrated=True)) as server:
+        async with client_of(server) as client:
+            await channel(client, "Told", timeout_seconds=20)
+            with WorkerProcess(server.environ) as worker:
+                message = await send(client, "told", "wait for the word")
+                await until(arrived(author))
+                worker.stop()
+                await asyncio.sleep(1)
+                author.allow("the word")
+                code = await asyncio.to_thread(worker.wait)
+        # Anew: the server hangs up on a connection that was silent for as long as that took.
+        async with client_of(server) as client:
+            story = await client.final(message)
+    assert code == 0, worker.output
+    assert [one["outcome"] for one in story["deliveries"][0]["attempts"]] == ["sent"]
+    assert len(author.traces()) == 1
+
+
+async def test_a_second_sigterm_ends_a_worker_at_once(
+    tmp_path: Path, postgres_database: Databases
+) -> None:
+    author = Author(tmp_path / "plugins")
+    with server_of(tmp_path, postgres_database(migrated=True)) as server:
+        async with client_of(server) as client:
+            await channel(client, "Told", timeout_seconds=20)
+            with WorkerProcess(server.environ) as worker:
+                await send(client, "told", "wait for the word")
+                await until(arrived(author))
+                children = worker.children
+                worker.stop()
+
+                async def drains() -> bool:
+                    return '"event": "draining"' in worker.output
+
+                await until(drains)
+                worker.stop()
+                code = await asyncio.to_thread(worker.wait)
+    assert code == 1, worker.output
+
+    async def gone() -> bool:
+        # Killed, if perhaps not yet buried by whoever inherited it.
+        files = [Path(f"/proc/{one}/cmdline") for one in children]
+        return not any(file.exists() and file.read_bytes() for file in files)
+
+    await until(gone)
+
+
+async def test_what_a_killed_process_of_the_pool_had_is_sent_by_another(
+    tmp_path: Path, postgres_database: Databases
+) -> None:
+    author = Author(tmp_path / "plugins")
+    with (
+        server_of(tmp_path, postgres_database(migrated=True)) as server,
+        WorkerProcess(server.environ) as worker,
+    ):
+        async with client_of(server) as client:
+            await channel(client, "Told", timeout_seconds=5)
+            message = await send(client, "told", "wait for the word")
+            await until(arrived(author))
+            [child] = worker.children
+            os.kill(child, signal.SIGKILL)
+            author.allow("the word")
+            story = await client.final(message, seconds=60)
+            again = await send(client, "told", "quick")
+            assert (await client.final(again))["status"] == "sent"
+    outcomes = [one["outcome"] for one in story["deliveries"][0]["attempts"]]
+    assert outcomes == ["unknown", "sent"]
+
+
+async def test_a_broker_that_is_away_holds_nothing_up(
+    tmp_path: Path, postgres_database: Databases
+) -> None:
+    author = Author(tmp_path / "plugins")
+    with (
+        server_of(tmp_path, postgres_database(migrated=True), REFUSED) as server,
+        WorkerProcess(server.environ),
+    ):
+        async with client_of(server) as client:
+            await channel(client, "Sink")
+            ids = [await send(client, "sink", f"{number}") for number in range(10)]
+            assert {(await client.final(one))["status"] for one in ids} == {"sent"}
+
+            async def degraded() -> bool:
+                answer = await client.get("/readyz")
+                return bool(answer.status == 200 and answer.body["status"] == "degraded")
+
+            await until(degraded)
+            trouble = (await client.get("/readyz")).body["checks"]["queue"]
+    assert trouble.startswith("RabbitMQ at 127.0.0.1:9 cannot be reached (ConnectionRefusedError)")
+    assert "broker_unavailable" in server.output
+    assert len(author.traces()) == 10
+    assert "guest:guest" not in server.output
+
+
+async def test_lines_that_were_deleted_are_made_again(
+    tmp_path: Path, postgres_database: Databases
+) -> None:
+    author = Author(tmp_path / "plugins")
+    with (
+        server_of(tmp_path, postgres_database(migrated=True)) as server,
+        WorkerProcess(server.environ),
+    ):
+        async with client_of(server) as client:
+            await channel(client, "Sink")
+            await client.final(await send(client, "sink", "before"))
+            with Connection(RABBITMQ.url) as connection:
+                for line in ("almenara.high", "almenara.normal"):
+                    connection.default_channel.queue_delete(line)
+            await client.final(await send(client, "sink", "at once"))
+
+            async def made() -> bool:
+                with Connection(RABBITMQ.url) as connection:
+                    try:
+                        for line in ("almenara.high", "almenara.normal"):
+                            connection.default_channel.queue_declare(line, passive=True)
+                    except connection.channel_errors:
+                        return False
+                return True
+
+            await until(made, 30)
+    assert [one["description"] for one in author.traces()] == ["before", "at once"]
+
+
+def ends(arguments: list[str], environ: dict[str, str]) -> tuple[int, str]:
+    finished = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return finished.returncode, finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--pool", "threads"], "--pool"),
+        (["--prefetch-multiplier", "4"], "--prefetch-multiplier"),
+        (["--queues", "celery"], "--queues"),
+    ],
+)
+def test_celerys_own_command_is_refused_what_loses_deliveries(
+    tmp_path: Path, postgres_database: Databases, options: list[str], named: str
+) -> None:
+    environ = server_of(tmp_path, postgres_database(migrated=True)).environ
+    code, said = ends(["celery", "-A", "almenara.worker", "worker", *options], environ)
+    assert code == 78, said
+    assert f"loses or repeats deliveries: {named}." in said
+
+
+def test_a_worker_refuses_an_empty_database(tmp_path: Path, postgres_database: Databases) -> None:
+    code, said = ends(["almenara", "worker"], server_of(tmp_path, postgres_database()).environ)
+    assert code == 78
+    assert said.startswith("The database is empty")
+
+
+@pytest.mark.parametrize("command", [["almenara", "worker"], ["celery", "-A", "almenara.worker"]])
+def test_a_worker_without_a_broker_is_told_what_to_do(tmp_path: Path, command: list[str]) -> None:
+    environ = ServerProcess(tmp_path, database_url="postgres://nobody@127.0.0.1:9/none").environ
+    arguments = command if "almenara" in command else [*command, "worker"]
+    code, said = ends(arguments, environ)
+    assert code == 78, said
+    assert "ALMENARA_BROKER_URL is not set" in said
+    assert "Traceback" not in said
+
+
+async def test_check_finds_a_broker_that_is_away(
+    tmp_path: Path, postgres_database: Databases
+) -> None:
+    url = postgres_database(migrated=True)
+    there = read_settings({}, database_url=url, broker_url=RABBITMQ.url, secret_key=SECRET_KEY)
+    away = there.model_copy(update={"broker_url": SecretStr(REFUSED)})
+    levels = []
+    for settings in (there, away):
+        [finding] = [one for one in await check_set_up(settings) if one.subject == "broker"]
+        levels.append(finding.level)
+    assert levels == ["ok", "error"]
+    assert finding.message.startswith("RabbitMQ at 127.0.0.1:9 cannot be reached")

@@ -1,0 +1,17 @@
+--
+-- Create model AuditEntry
+--
+CREATE TABLE "audit" (
+    "id" UUID NOT NULL  PRIMARY KEY,
+    "subject" VARCHAR(255),
+    "action" VARCHAR(32) NOT NULL,
+    "object" VARCHAR(128) NOT NULL,
+    "before" JSONB,
+    "after" JSONB,
+    "created_at" TIMESTAMPTZ NOT NULL
+);
+--
+-- Run SQL
+--
+CREATE INDEX audit_object ON audit (object, id)
+CREATE INDEX audit_subject ON audit (subject, id)
