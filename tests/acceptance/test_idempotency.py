@@ -147,7 +147,7 @@ async def test_a_key_in_flight_is_a_409_after_a_while(
     monkeypatch.setattr(accept, "_KEY_SECONDS", 0.05)
     settings = make_settings(tmp_path)
     async with served(settings) as client:
-        with locked(settings):
+        async with locked(settings):
             waits = await send(client, "k")
             assert (waits.status, waits.body["code"]) == (409, "in_flight")
             assert int(waits.headers["Retry-After"]) >= 1

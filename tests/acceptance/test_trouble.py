@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,21 @@ async def limit_pages(client: Client, count: int) -> None:
     await client.parts.database.writer.execute_query(f"PRAGMA max_page_count = {count}")
 
 
-@contextmanager
-def locked(settings: Settings) -> Iterator[None]:
+@asynccontextmanager
+async def locked(settings: Settings) -> AsyncIterator[None]:
     """Hold the write lock, as a stray process would that opened the file by hand."""
-    connection = sqlite3.connect(settings.database_file, isolation_level=None)
+    connection = sqlite3.connect(settings.database_file, isolation_level=None, timeout=0)
+
+    async def lock() -> bool:
+        # Waiting for it in SQLite would stop the loop on which the server ends its transaction.
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        return True
+
     try:
-        connection.execute("BEGIN IMMEDIATE")
+        await until(lock)
         yield
         connection.execute("ROLLBACK")
     finally:
@@ -69,7 +78,7 @@ async def test_a_result_that_cannot_be_recorded_is_recorded_later_and_sent_once(
             "/v1/messages", {"channel": "told", "description": "wait for the word"}
         )
         await until(_arrived(author))
-        with locked(settings):
+        async with locked(settings):
             author.allow("the word")
             refused = await client.post("/v1/messages", {"topic": "hello", "description": "no"})
             assert refused.status == 503
@@ -93,7 +102,7 @@ async def test_a_claim_that_cannot_be_committed_sends_nothing(tmp_path: Path) ->
         second = await client.post("/v1/messages", {"channel": "told", "description": "second"})
         assert second.body["deliveries"][0]["status"] == "pending"
         await until(_arrived(author))
-        with locked(settings):
+        async with locked(settings):
             author.allow("the word")
             for _ in range(20):
                 await client.get("/readyz")
@@ -116,7 +125,7 @@ async def test_no_connection_is_held_while_a_plugin_works(
         await until(_arrived(author))
         if settings.database_url is None:
             # Somebody else can write and read at this very moment, so nobody holds the file.
-            with locked(settings):
+            async with locked(settings):
                 pass
         else:
             url = settings.database_url.get_secret_value()
@@ -137,7 +146,7 @@ async def test_no_connection_is_held_while_a_plugin_is_asked_what_it_would_send(
         asking = asyncio.create_task(client.post("/v1/messages/explain", body))
         await until(_arrived(author))
         if settings.database_url is None:
-            with locked(settings):
+            async with locked(settings):
                 pass
         else:
             url = settings.database_url.get_secret_value()
