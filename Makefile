@@ -13,11 +13,12 @@ PIP_INSTALL := $(PIP) install -qq --root-user-action=ignore
 RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
 LOCKER := .venv-lock/.installed
+SHIPPED := .venv-shipped/.installed
 LOCK := .venv-lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check fix lock up down fleet bench-accept bench-fleet chaos chaos-quick docs plugin clean
+.PHONY: help setup setup-dev run test check fix lock up down fleet bench-accept bench-fleet chaos chaos-quick fuzz audit sbom docs plugin clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -76,6 +77,17 @@ chaos: setup-dev ## break it in every way, at length (an hour), and write what c
 chaos-quick: setup-dev ## break it in every way, shortly; ARGS="kill-sqlite" chooses some
 	$(BIN)/python -m bench.chaos --size pr $(ARGS)
 
+fuzz: setup-dev ## send it everything that may come, and look at what is left; ARGS="--seed 1"
+	$(BIN)/python -m bench.fuzz $(ARGS)
+
+audit: setup-dev ## ask whether a package that is shipped has a known vulnerability
+	@$(BIN)/python -m tests.audit_gate $(ARGS)
+
+sbom: setup-dev $(SHIPPED) ## list what is shipped, with licences, as build/sbom.cdx.json (CycloneDX)
+	@mkdir -p build
+	$(BIN)/cyclonedx-py environment .venv-shipped/bin/python --pyproject pyproject.toml \
+		--output-reproducible -o build/sbom.cdx.json
+
 docs: setup-dev ## write the reference pages anew from the code
 	$(BIN)/python -m docs.generate
 
@@ -84,7 +96,7 @@ plugin: setup ## write the skeleton of a channel of your own (NAME=telegram)
 	$(BIN)/almenara plugins new $(NAME)
 
 clean: ## remove what was built or measured; data/ and plugins/ stay
-	rm -rf .venv .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	rm -rf .venv .venv-lock .venv-shipped .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 		.import_linter_cache .coverage .coverage.* dist build
 	find almenara tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -118,4 +130,10 @@ $(LOCKER):
 	$(call make_venv,.venv-lock)
 	@.venv-lock/bin/python -m pip --disable-pip-version-check --no-input install -qq \
 		--root-user-action=ignore 'uv>=0.9'
+	@touch $@
+
+$(SHIPPED): requirements-celery.txt
+	$(call make_venv,.venv-shipped)
+	@.venv-shipped/bin/python -m pip --disable-pip-version-check --no-input install -qq \
+		--root-user-action=ignore --require-hashes -r requirements-celery.txt
 	@touch $@

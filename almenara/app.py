@@ -70,6 +70,8 @@ def build(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        # An address has one form. What redirects is answered with the caller's own Host in it.
+        redirect_slashes=False,
     )
     app.add_middleware(BodyLimit, largest=settings.max_body_bytes)
     app.add_middleware(Gate, authenticator=authenticator, rate=_sender_rate(settings))

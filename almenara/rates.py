@@ -21,6 +21,8 @@ _CLOCK_MARGIN = timedelta(seconds=5)
 
 _UNITS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1)}
 _RATE = re.compile(r"([0-9]{1,9}) ?/ ?([smh])")
+#: The same for a JSON Schema, whose patterns know no letters of either case.
+RATE_PATTERN = "^ *[0-9]{1,9} ?/ ?[smhSMH] *$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def parse_rate(text: str) -> Rate:
     Raises:
         InvalidInputError: it is not one; says what is allowed.
     """
-    match = _RATE.fullmatch(text.strip().lower())
+    match = _RATE.fullmatch(text.strip(" ").lower())
     count = int(match[1]) if match else 0
     if match is None or not 1 <= count <= LARGEST_COUNT:
         raise InvalidInputError(

@@ -18,7 +18,9 @@ LONGEST_WAIT = timedelta(days=7)
 JITTER = 0.2
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_DURATION = re.compile(r"(\d{1,6})\s*([smhd])")
+_DURATION = re.compile(r"([0-9]{1,6}) *([smhd])")
+#: The same for a JSON Schema, whose patterns know no letters of either case.
+DURATION_PATTERN = "^ *[0-9]{1,6} *[smhdSMHD] *$"
 
 
 def parse_duration(text: str) -> timedelta:
@@ -27,7 +29,7 @@ def parse_duration(text: str) -> timedelta:
     Raises:
         InvalidInputError: it is not one, or longer than seven days.
     """
-    match = _DURATION.fullmatch(text.strip().lower())
+    match = _DURATION.fullmatch(text.strip(" ").lower())
     if match is None:
         raise InvalidInputError(f"{text[:40]!r} is not a duration such as 10s, 5m, 2h or 1d.")
     duration = timedelta(seconds=int(match[1]) * _UNITS[match[2]])

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,15 @@ _STARTING_SECONDS = 60
 
 
 @contextmanager
-def server(arguments: Sequence[str], directory: Path) -> Iterator[str]:
+def server(
+    arguments: Sequence[str], directory: Path, more: Mapping[str, str] | None = None
+) -> Iterator[str]:
     """Run a Python program that serves, and give its URL; at the end it is killed, not stopped.
+
+    Args:
+        arguments: what Python is called with.
+        directory: where its files go.
+        more: settings besides those of its directory.
 
     Raises:
         RuntimeError: it ended, or does not say where it serves; with what it wrote.
@@ -30,6 +37,7 @@ def server(arguments: Sequence[str], directory: Path) -> Iterator[str]:
         "ALMENARA_DATA_DIR": str(directory / "data"),
         "ALMENARA_PLUGINS_DIR": str(directory / "plugins"),
         "ALMENARA_LOG_FORMAT": "json",
+        **(more or {}),
     }
     with written.open("wb") as file:
         process = subprocess.Popen(

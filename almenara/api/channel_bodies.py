@@ -12,8 +12,8 @@ from almenara.api.dependencies import NewName, StrictModel
 from almenara.errors import AlmenaraError
 from almenara.limits import State
 from almenara.models import Channel
-from almenara.rates import LARGEST_COUNT, parse_rate
-from almenara.retry import DEFAULT_SCHEDULE, parse_duration
+from almenara.rates import LARGEST_COUNT, RATE_PATTERN, parse_rate
+from almenara.retry import DEFAULT_SCHEDULE, DURATION_PATTERN, parse_duration
 from almenara.secrets import masked
 
 
@@ -43,12 +43,18 @@ def _check_rate(text: str) -> str:
         raise ValueError(error.message) from error
 
 
+#: The patterns are for readers of the schema; the sentence that refuses says more than a pattern.
+DurationText = Annotated[str, Field(max_length=16, json_schema_extra={"pattern": DURATION_PATTERN})]
 Schedule = Annotated[
-    list[Annotated[str, Field(max_length=16)]],
+    list[DurationText],
     Field(max_length=50),
     AfterValidator(_check_schedule),
 ]
-RateText = Annotated[str, Field(max_length=16), AfterValidator(_check_rate)]
+RateText = Annotated[
+    str,
+    Field(max_length=16, json_schema_extra={"pattern": RATE_PATTERN}),
+    AfterValidator(_check_rate),
+]
 
 
 class ChannelFields(StrictModel):
@@ -92,7 +98,7 @@ class ChannelFields(StrictModel):
     breaker_failures: Annotated[int, Field(ge=0, le=1000)] = Field(
         default=20, description="So many failures in a row pause the channel; 0: never."
     )
-    breaker_wait: Annotated[str, Field(max_length=16), AfterValidator(_check_wait)] = Field(
+    breaker_wait: Annotated[DurationText, AfterValidator(_check_wait)] = Field(
         default="30s",
         description="How long a channel that has paused itself waits before one delivery tries "
         "it again; the wait doubles with each try that fails, up to 16 times the first.",

@@ -125,7 +125,7 @@ Cursor = Annotated[
 Limit = Annotated[int, Query(ge=1, le=250, description="How many rows a page has.")]
 Word = Annotated[Annotated[str, AfterValidator(no_nul)] | None, Query(max_length=64)]
 Moment = Annotated[
-    AwareDatetime | None,
+    Annotated[AwareDatetime, BeforeValidator(written_out)] | None,
     Query(description="A time with its zone, such as `2026-11-23T22:00:00Z`."),
 ]
 Text = Annotated[Annotated[str, AfterValidator(no_nul)] | None, Query(max_length=255)]

@@ -197,12 +197,18 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 def _allowed(request: Request) -> str:
-    """List every method that an address takes; Starlette names only those of its first route."""
-    methods: set[str] = set()
-    for template, operations in request.app.openapi()["paths"].items():
-        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), request.url.path):
-            methods.update(operations)
-    return ", ".join(sorted(methods)).upper()
+    """List every method that an address takes; Starlette names only those of its first route.
+
+    Of the addresses that fit, the one that is written out counts: `/v1/messages/batch` is no id.
+    """
+    paths = request.app.openapi()["paths"]
+    fitting = [
+        template
+        for template in paths
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), request.url.path)
+    ]
+    meant = min(fitting, key=lambda template: template.count("{"), default=None)
+    return ", ".join(sorted(paths.get(meant, ()))).upper()
 
 
 async def _unexpected(_request: Request, error: Exception) -> JSONResponse:

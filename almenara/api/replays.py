@@ -25,6 +25,7 @@ from almenara.api.dependencies import (
 from almenara.api.problems import BODY, problems
 from almenara.deliveries import Reason, Status
 from almenara.models import Replay
+from almenara.rates import RATE_PATTERN
 from almenara.replay import FinalStatus, ReplayStatus, Selection
 
 router = APIRouter(
@@ -65,7 +66,9 @@ class ReplayIn(StrictModel):
     until: _Moment | None = Field(
         default=None, description="Only deliveries that were made before this time."
     )
-    rate: Annotated[str, Field(max_length=16)] | None = Field(
+    rate: (
+        Annotated[str, Field(max_length=16, json_schema_extra={"pattern": RATE_PATTERN})] | None
+    ) = Field(
         default=None,
         description="How many at the most in a second, minute or hour: `10/s`, `30/m`, `500/h`. "
         "Left out, as fast as it can be.",
