@@ -147,6 +147,7 @@ HEADERS: list[tuple[dict[str, str], int]] = [
 ]
 
 METHODS: list[tuple[str, str, str]] = [
+    ("PUT", "/v1/messages/batch", "POST"),
     ("PUT", "/v1/messages", "GET POST"),
     ("DELETE", "/v1/messages/x", "GET"),
     ("GET", "/v1/messages/x/cancel", "POST"),
@@ -263,7 +264,15 @@ async def test_a_wrong_method_is_answered_with_those_that_are_allowed(client: Cl
 
 
 async def test_an_address_with_nothing_behind_it_is_not_found(client: Client) -> None:
-    for path in ("/nowhere", "/v1", "/v1/message", "/v1/messages/x/y/z", "/v2/messages", "/%00"):
+    for path in (
+        "/nowhere",
+        "/v1",
+        "/v1/message",
+        "/v1/messages/x/y/z",
+        "/v2/messages",
+        "/%00",
+        "/v1/messages/",
+    ):
         check(await client.get(path), 404, "not_found")
 
 

@@ -214,7 +214,14 @@ async def test_a_list_that_cannot_be_made_is_refused_and_the_word_is_named(
 ) -> None:
     both = ["limit=0", "limit=251", "limit=x", "limit=1.5", "cursor=zzz", "cursor=%C3%A9"]
     both += ["cursor=" + "A" * 65, "status=nonsense", "since=2026-01-01T00:00:00", "since=soon"]
-    both += ["until=2026-01-01", "topic=%00", "channel=a%00b", "topic=" + "a" * 65]
+    both += [
+        "until=2026-01-01",
+        "until=0.5",
+        "since=1764000000",
+        "topic=%00",
+        "channel=a%00b",
+        "topic=" + "a" * 65,
+    ]
     messages = [*both, "q=%00", "q=" + "a" * 256, "reference=%00"]
     deliveries = [*both, "reason=nonsense"]
     for kind, queries in (("messages", messages), ("deliveries", deliveries)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from almenara.errors import InvalidInputError
-from almenara.rates import LARGEST_COUNT, Rate, admit, parse_rate
+from almenara.rates import LARGEST_COUNT, RATE_PATTERN, Rate, admit, parse_rate
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SPANS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(hours=1)}
@@ -21,6 +22,7 @@ SPANS = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": timedelta(ho
 )
 def test_a_rate_is_read_and_written(text: str, stored: str) -> None:
     assert str(parse_rate(text)) == stored
+    assert re.search(RATE_PATTERN, text)
 
 
 @pytest.mark.parametrize(

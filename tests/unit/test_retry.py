@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from almenara.errors import InvalidInputError
 from almenara.retry import (
     DEFAULT_SCHEDULE,
+    DURATION_PATTERN,
     JITTER,
     LONGEST_WAIT,
     next_wait,
@@ -37,15 +39,30 @@ SCHEDULE = (timedelta(seconds=10), timedelta(minutes=1))
 )
 def test_a_duration_is_a_number_and_its_unit(text: str, duration: timedelta) -> None:
     assert parse_duration(text) == duration
+    assert re.search(DURATION_PATTERN, text)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "10", "s", "-10s", "1.5h", "10 minutes", "1h30m", "10w", "1_0s", "0x10s", "1234567s"],
+    [
+        "",
+        "10",
+        "s",
+        "-10s",
+        "1.5h",
+        "10 minutes",
+        "1h30m",
+        "10w",
+        "1_0s",
+        "0x10s",
+        "1234567s",
+        "\uff11\uff10s",
+    ],
 )
 def test_what_is_no_duration_is_refused_with_examples(text: str) -> None:
     with pytest.raises(InvalidInputError, match="is not a duration such as 10s, 5m, 2h or 1d"):
         parse_duration(text)
+    assert not re.search(DURATION_PATTERN, text)
 
 
 @pytest.mark.parametrize("text", ["8d", "169h", "604801s", "999999d"])
