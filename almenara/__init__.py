@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
     from almenara.egress import HttpResponse, raise_for_status, request
     from almenara.errors import ChannelError, PermanentError, RateLimitedError, TemporaryError
-    from almenara.plugin import Message, Plugin, PluginSettings, Receipt
+    from almenara.formats import as_chat_marks, as_html, as_markdown, as_text, cut
+    from almenara.plugin import (
+        Message,
+        Plugin,
+        PluginSettings,
+        Receipt,
+        SecretUrl,
+        WebUrl,
+    )
 
 __version__ = "0.1.0"
 
@@ -30,8 +38,15 @@ __all__ = [
     "RateLimitedError",
     "Receipt",
     "SecretStr",
+    "SecretUrl",
     "TemporaryError",
+    "WebUrl",
     "__version__",
+    "as_chat_marks",
+    "as_html",
+    "as_markdown",
+    "as_text",
+    "cut",
     "raise_for_status",
     "request",
 ]
@@ -47,7 +62,14 @@ _HOMES = {
     "RateLimitedError": "almenara.errors",
     "Receipt": "almenara.plugin",
     "SecretStr": "pydantic",
+    "SecretUrl": "almenara.plugin",
     "TemporaryError": "almenara.errors",
+    "WebUrl": "almenara.plugin",
+    "as_chat_marks": "almenara.formats",
+    "as_html": "almenara.formats",
+    "as_markdown": "almenara.formats",
+    "as_text": "almenara.formats",
+    "cut": "almenara.formats",
     "raise_for_status": "almenara.egress",
     "request": "almenara.egress",
 }

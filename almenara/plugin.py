@@ -11,11 +11,13 @@ import json
 from collections.abc import Awaitable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args, get_origin, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, get_args, get_origin, runtime_checkable
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from fastapi import BackgroundTasks
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -31,6 +33,29 @@ _SECRETS = (SecretStr, SecretBytes, Secret)
 
 #: How the text of a message is written.
 Format = Literal["text", "markdown", "html"]
+
+
+def _check_url(value: str) -> str:
+    try:
+        parts = urlsplit(value.strip())
+        named = bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        parts, named = urlsplit(""), False
+    if parts.scheme not in {"http", "https"} or not named:
+        raise ValueError("must be an address such as https://example.com/path")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must hold no user name or password")
+    return value.strip().rstrip("/")
+
+
+def _check_secret_url(value: SecretStr) -> SecretStr:
+    return SecretStr(_check_url(value.get_secret_value()))
+
+
+#: An address of http or https in a plugin's settings, without a slash at its end.
+WebUrl = Annotated[str, AfterValidator(_check_url)]
+#: The same, where whoever knows the address may send: stored encrypted and shown masked.
+SecretUrl = Annotated[SecretStr, AfterValidator(_check_secret_url)]
 
 
 class Message(BaseModel):
@@ -118,6 +143,8 @@ class PluginSettings(BaseSettings):
         populate_by_name=True,
         hide_input_in_errors=True,
         validate_default=True,
+        # Most plugins of a set-up have no channel: what checks their settings is built when needed.
+        defer_build=True,
     )
 
     @model_validator(mode="before")

@@ -88,12 +88,12 @@ def show_plugin(name: Name, as_json: AsJson = False) -> None:
 
 def new_plugin(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="The directory's name, such as `telegram`.")
+        str, typer.Argument(metavar="NAME", help="The directory's name, such as `threema`.")
     ],
 ) -> None:
     """Write the skeleton of a plugin, with its test, into the plugin directory.
 
-    Example: `almenara plugins new telegram`
+    Example: `almenara plugins new threema`
 
     It is written below `ALMENARA_PLUGINS_DIR` (`plugins` when that is not set); nothing that is
     there is overwritten.
@@ -111,12 +111,12 @@ def new_plugin(
 
 def install_plugin(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="The plugin's directory, such as `telegram`.")
+        str, typer.Argument(metavar="NAME", help="The plugin's directory, such as `threema`.")
     ],
 ) -> None:
     """Install what a plugin of yours needs: the `requirements.txt` in its directory.
 
-    Example: `almenara plugins install telegram`
+    Example: `almenara plugins install threema`
 
     It is installed by pip into the environment that this command runs in; restart the server then.
     """

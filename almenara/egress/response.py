@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -13,7 +13,7 @@ from typing import Any
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from almenara.errors import PermanentError, RateLimitedError, TemporaryError
+from almenara.errors import ChannelError, PermanentError, RateLimitedError, TemporaryError
 
 #: Nobody is made to wait longer than this by a service's word.
 LONGEST_RETRY_AFTER_SECONDS = 86_400.0
@@ -67,8 +67,22 @@ class HttpResponse:
         except RecursionError as error:
             raise ValueError("The JSON is nested too deep.") from error
 
+    def object(self) -> dict[str, Any]:
+        """Return the body read as a JSON object; an empty one when it is not one."""
+        try:
+            answer = self.json()
+        except ValueError:
+            return {}
+        return answer if isinstance(answer, dict) else {}
 
-def raise_for_status(response: HttpResponse, *, service: str) -> None:
+
+def raise_for_status(
+    response: HttpResponse,
+    *,
+    service: str,
+    channel_statuses: Container[int] = (),
+    retry_after: object = None,
+) -> None:
     """Return when the status says that the message was taken; raise what it means otherwise.
 
     2xx is taken. 429 is :class:`RateLimitedError`; 408, 425 and 5xx are :class:`TemporaryError`;
@@ -76,13 +90,21 @@ def raise_for_status(response: HttpResponse, *, service: str) -> None:
     No part of the answer but its status is in the text.
 
     Args:
+        response: what the service answered.
         service: who answered, as the sentence begins: ``Slack``.
+        channel_statuses: those by which this service refuses whatever the channel sends, such as
+            401 for a revoked token: they are :class:`ChannelError`, which pauses the channel.
+        retry_after: the seconds to wait that a service writes into its body; what is no such number
+            is as good as absent.
     """
     status = response.status
     if status in _TAKEN:
         return
     answered = f"{service} answered {status}{_phrase(status)}"
-    wait = retry_after_seconds(response.headers.get("Retry-After"), now=datetime.now(UTC))
+    told = response.headers.get("Retry-After")
+    if isinstance(retry_after, int | float) and not isinstance(retry_after, bool):
+        told = f"{max(retry_after, 0):.3f}"
+    wait = retry_after_seconds(told, now=datetime.now(UTC))
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         raise RateLimitedError(f"{answered}: it takes no more just now.", retry_after=wait)
     if status in _TEMPORARY:
@@ -90,7 +112,8 @@ def raise_for_status(response: HttpResponse, *, service: str) -> None:
     if status in _REDIRECTS:
         raise PermanentError(f"{answered}: redirects are not followed; give the final address.")
     hint = _HINTS.get(status)
-    raise PermanentError(f"{answered}: {hint}." if hint else f"{answered}.")
+    kind = ChannelError if status in channel_statuses else PermanentError
+    raise kind(f"{answered}: {hint}." if hint else f"{answered}.")
 
 
 def retry_after_seconds(value: str | None, *, now: datetime) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import sqlite3
@@ -63,6 +64,7 @@ def fuzz(
     }
     if database_url:
         environment["ALMENARA_DATABASE_URL"] = database_url
+        environment["ALMENARA_SECRET_KEY"] = base64.b64encode(os.urandom(32)).decode()
     (directory / "plugins").mkdir(parents=True, exist_ok=True)
     all_, narrow = _token(environment), _token(environment, "--topic", "sales.*")
     with server(("-m", "almenara", "serve", "--port", "0"), directory, environment) as url:

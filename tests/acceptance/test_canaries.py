@@ -17,11 +17,13 @@ import pytest
 from almenara.database import Database
 from almenara.loader import Plugins
 from almenara.plugin import secret_fields
+from tests.plugins.documented import SECRET, SERVICES, Service
 from tests.plugins.http_receiver import Answer, HttpReceiver
 from tests.plugins.smtp_receiver import SmtpReceiver
 from tests.serving import Client, make_settings, served, until
 
 Settings = dict[str, Any]
+OTHERS = {one.plugin: one for one in SERVICES}
 
 #: A plugin whose own code tells its secrets in every way it can.
 BLABBER = """
@@ -58,6 +60,14 @@ def canary(name: str) -> str:
 
 def signing_secret(name: str) -> str:
     return "whsec_" + base64.b64encode(f"{canary(name)}-of-32-bytes-at-least".encode()).decode()
+
+
+def of_another(service: Service, http: str) -> Iterator[Settings]:
+    """Give the settings of a channel to a documented service, and of its other way to sign in."""
+    usual = json.loads(json.dumps(service.settings(http)).replace(SECRET, canary("other")))
+    yield usual
+    if service.plugin == "Ntfy":
+        yield usual | {"username": None, "password": None, "token": canary("token")}
 
 
 def channels(plugin: str, http: str, smtp: SmtpReceiver) -> Iterator[Settings]:
@@ -140,7 +150,9 @@ async def _fail_everywhere(
     told = ""
     for plugin in plugins.found:
         planted: set[str] = set()
-        for number, values in enumerate(channels(plugin.name, http.url, smtp)):
+        other = OTHERS.get(plugin.name)
+        many = of_another(other, http.url) if other else channels(plugin.name, http.url, smtp)
+        for number, values in enumerate(many):
             planted |= values.keys()
             name = f"{plugin.name.lower()}-{number}"
             body = {

@@ -194,17 +194,17 @@ def test_plugins_are_listed_shown_and_made(
     listed = almenara("plugins").stdout
     assert {"email.Email", "log.Log", "slack.Slack", "webhook.Webhook"} <= set(listed.split())
     assert "The mail server's name" in almenara("plugins", "show", "Email").stdout
-    almenara("plugins", "new", "telegram")
+    almenara("plugins", "new", "threema")
     (directory / "plugins" / "wrong").mkdir()
     (directory / "plugins" / "wrong" / "wrong.py").write_text("class Wrong(:\n")
     server.send_signal(signal.SIGTERM)
     server.wait()
     server.start()
     listed = almenara("plugins").stdout
-    assert "telegram.Telegram" in listed
+    assert "threema.Threema" in listed
     assert "wrong.py" in listed.partition("BROKEN")[2]
     hook = f"url=http://127.0.0.1:{receiver.server_port}/"
-    almenara("channels", "create", "tg", "--plugin", "Telegram", "--set", hook)
+    almenara("channels", "create", "tg", "--plugin", "Threema", "--set", hook)
     almenara("channels", "test", "tg")
     assert receiver.received[-1]["title"] == "Test"
 

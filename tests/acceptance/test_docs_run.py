@@ -191,7 +191,7 @@ def _send_to(reader: Reader, http: HttpReceiver, smtp: SmtpReceiver) -> None:
 async def test_the_plugins_on_the_page_load_and_send(page: str, tmp_path: Path) -> None:
     classes = _write_plugins(blocks(read(page), "python"), tmp_path)
     async with HttpReceiver() as http, served(make_settings(tmp_path)) as client:
-        settings = {"Ntfy": {"url": f"{http.url}/topic"}, "Paper": {"path": f"{tmp_path}/paper"}}
+        settings = {"Pager": {"url": f"{http.url}/topic"}, "Paper": {"path": f"{tmp_path}/paper"}}
         assert (await client.get("/v1/plugins")).body["broken"] == []
         for name in classes:
             body = {"plugin": name, "settings": settings.get(name, {})}
@@ -202,7 +202,7 @@ async def test_the_plugins_on_the_page_load_and_send(page: str, tmp_path: Path) 
             )
             story = await client.final(accepted.body["id"])
             assert story["status"] == "sent", story
-        assert "Ntfy" not in classes or http.received[0].body == b"Fly home"
+        assert "Pager" not in classes or http.received[0].body == b"Fly home"
         assert "Paper" not in classes or "Fly home" in (tmp_path / "paper").read_text()
 
 
@@ -215,7 +215,7 @@ async def test_the_commands_on_the_page_about_plugins_work(tmp_path: Path) -> No
             await reader.type(command)
         [newest] = reader.api("GET", "/v1/messages?limit=1")["data"]
     assert newest["description"] == "Fly home"
-    assert (tmp_path / "plugins" / "telegram" / "telegram.py").is_file()
+    assert (tmp_path / "plugins" / "threema" / "threema.py").is_file()
 
 
 async def test_the_commands_on_the_page_about_replays_work(tmp_path: Path) -> None:

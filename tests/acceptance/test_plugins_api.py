@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.plugins.documented import SERVICES
 from tests.serving import make_settings, served
+
+SHIPPED = sorted(
+    [
+        *("email.Email", "log.Log", "slack.Slack", "webhook.Webhook"),
+        *(f"{one.directory}.{one.plugin}" for one in SERVICES),
+    ]
+)
 
 SOURCE = """
 from collections.abc import Callable
@@ -56,7 +64,7 @@ async def test_plugins_are_listed_with_their_settings_and_the_broken_with_their_
     found = {one["qualified_name"]: one for one in answer.body["data"]}
     assert list(found) == sorted(found)
     assert found.keys() == {
-        *("email.Email", "log.Log", "slack.Slack", "webhook.Webhook"),
+        *SHIPPED,
         *("pager.Odd", "pager.Pager", "pager.Plain"),
     }
     pager = found["pager.Pager"]
@@ -83,5 +91,5 @@ async def test_plugins_are_listed_with_their_settings_and_the_broken_with_their_
 async def test_without_a_plugin_directory_there_are_the_shipped_ones(tmp_path: Path) -> None:
     async with served(make_settings(tmp_path)) as client:
         body = (await client.get("/v1/plugins")).body
-    assert [one["name"] for one in body["data"]] == ["Email", "Log", "Slack", "Webhook"]
+    assert [one["qualified_name"] for one in body["data"]] == SHIPPED
     assert body["broken"] == []

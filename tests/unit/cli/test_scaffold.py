@@ -22,7 +22,7 @@ def plugins_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("name", ["telegram", "my-sms_2"])
+@pytest.mark.parametrize("name", ["threema", "my-sms_2"])
 def test_the_skeletons_own_test_passes_as_written(cli: Cli, plugins_dir: Path, name: str) -> None:
     assert cli("plugins", "new", name).code == 0
     finished = subprocess.run(
@@ -39,7 +39,7 @@ def test_the_skeletons_own_test_passes_as_written(cli: Cli, plugins_dir: Path, n
 
 @pytest.mark.parametrize(
     ("name", "class_name"),
-    [("telegram", "Telegram"), ("my-sms_2", "MySms2"), ("a--b_", "AB"), ("x" * 64, None)],
+    [("threema", "Threema"), ("my-sms_2", "MySms2"), ("a--b_", "AB"), ("x" * 64, None)],
 )
 def test_the_server_finds_the_new_plugin(
     cli: Cli, plugins_dir: Path, name: str, class_name: str | None
@@ -64,18 +64,18 @@ def test_the_server_finds_the_new_plugin(
 
 
 def test_nothing_is_overwritten(cli: Cli, plugins_dir: Path) -> None:
-    (plugins_dir / "telegram").mkdir(parents=True)
-    (plugins_dir / "telegram" / ".env").write_text("TELEGRAM_URL=mine\n")
-    ended = cli("plugins", "new", "telegram")
+    (plugins_dir / "threema").mkdir(parents=True)
+    (plugins_dir / "threema" / ".env").write_text("THREEMA_URL=mine\n")
+    ended = cli("plugins", "new", "threema")
     assert ended.code == 1
     assert "nothing is overwritten" in ended.err
-    assert [path.name for path in (plugins_dir / "telegram").iterdir()] == [".env"]
+    assert [path.name for path in (plugins_dir / "threema").iterdir()] == [".env"]
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        *("Telegram", "1st", "-x", "a b", "a/b", "..", "ñ", "", "x" * 65),
+        *("Threema", "1st", "-x", "a b", "a/b", "..", "ñ", "", "x" * 65),
         # Python's own, and names that would hide what the skeleton imports.
         *("email", "json", "none", "message", "secret-str", "receipt"),
     ],
@@ -98,13 +98,13 @@ def test_a_place_that_cannot_be_written_is_named(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("ALMENARA_PLUGINS_DIR", str(tmp_path / "file"))
-    ended = cli("plugins", "new", "telegram")
+    ended = cli("plugins", "new", "threema")
     assert ended.code == 78
     assert "cannot be written" in ended.err
 
 
 def test_wrong_settings_are_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALMENARA_NONSENSE", "1")
-    ended = cli("plugins", "new", "telegram")
+    ended = cli("plugins", "new", "threema")
     assert ended.code == 78
     assert "ALMENARA_NONSENSE" in ended.err

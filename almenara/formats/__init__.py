@@ -1,0 +1,31 @@
+"""Texts for services: what a sender wrote as text, Markdown or HTML, as each service reads it.
+
+A message is read into blocks once (`reading`), and written in one of the dialects (`dialects`). A
+text that is too long for a service is cut between characters, never within markup.
+"""
+
+from almenara.formats.dialects import GOOGLE_CHAT, HTML, MARKDOWN, TEXT, Dialect
+from almenara.formats.rendering import (
+    as_chat_marks,
+    as_html,
+    as_markdown,
+    as_text,
+    cut,
+    measure,
+    render,
+)
+
+__all__ = [
+    "GOOGLE_CHAT",
+    "HTML",
+    "MARKDOWN",
+    "TEXT",
+    "Dialect",
+    "as_chat_marks",
+    "as_html",
+    "as_markdown",
+    "as_text",
+    "cut",
+    "measure",
+    "render",
+]

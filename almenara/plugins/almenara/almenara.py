@@ -1,0 +1,98 @@
+"""Hands on to another Almenara, so that towers can be chained."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from almenara import (
+    BackgroundTasks,
+    ChannelError,
+    HttpResponse,
+    Message,
+    PluginSettings,
+    SecretStr,
+    WebUrl,
+    raise_for_status,
+    request,
+)
+
+#: What the other tower says of its topics and channels, and not of the message.
+_OF_THE_CHANNEL = frozenset({"topic_not_found", "channel_not_found"})
+
+
+class Almenara:
+    """Hands each message on to one topic of another server.
+
+    The delivery's key goes with it, so that a repeated attempt is known there.
+    """
+
+    class Settings(PluginSettings):
+        """Which server, and which topic there."""
+
+        # Names that begin with ALMENARA_ are the settings of this server.
+        model_config = SettingsConfigDict(env_prefix="TOWER_")
+
+        server: WebUrl = Field(description="The other server's address.")
+        token: SecretStr | None = Field(
+            default=None, description="A token of the scope `messages:send`, where it asks for one."
+        )
+        topic: str | None = Field(
+            default=None, description="The topic there; left out, the message's own."
+        )
+        channel: str | None = Field(default=None, description="Or: one channel there.")
+
+        @model_validator(mode="after")
+        def _check_one_address(self) -> Self:
+            if self.topic is not None and self.channel is not None:
+                raise ValueError("give `topic` or `channel`, not both")
+            return self
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
+        """Hand the message on; return its id there."""
+        del background_tasks  # it is handed on here, nothing is left to do after it
+        settings = self._settings
+        headers: dict[str, str | SecretStr] = {"Idempotency-Key": message.idempotency_key}
+        if settings.token is not None:
+            headers["Authorization"] = SecretStr(f"Bearer {settings.token.get_secret_value()}")
+        response = await request(
+            "POST", f"{settings.server}/v1/messages", headers=headers, json=self.preview(message)
+        )
+        answer = response.object()
+        _check(response, answer)
+        identifier = answer.get("id")
+        return identifier if isinstance(identifier, str) else None
+
+    def preview(self, message: Message) -> dict[str, Any]:
+        """Return the message as it would be handed on."""
+        body = message.model_dump(
+            mode="json",
+            include={"description", "title", "format", "priority", "tags", "data", "to"}
+            | {"reference", "metadata"},
+            exclude_none=True,
+        )
+        if self._settings.channel is not None:
+            return body | {"channel": self._settings.channel}
+        topic = self._settings.topic or message.topic
+        if topic is None:
+            raise ChannelError(
+                "The message has no topic: set `topic` or `channel` of this channel."
+            )
+        return body | {"topic": topic}
+
+
+def _check(response: HttpResponse, answer: dict[str, Any]) -> None:
+    code = answer.get("code")
+    if response.status == HTTPStatus.UNPROCESSABLE_ENTITY and code in _OF_THE_CHANNEL:
+        raise ChannelError(
+            f"The other Almenara answered 422 ({code}): check `topic` and `channel`."
+        )
+    raise_for_status(
+        response, service="The other Almenara", channel_statuses=frozenset({401, 403, 404, 421})
+    )

@@ -1,0 +1,71 @@
+"""Posts to a Discord channel by a webhook."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from almenara import (
+    BackgroundTasks,
+    Message,
+    PluginSettings,
+    SecretStr,
+    SecretUrl,
+    as_markdown,
+    raise_for_status,
+    request,
+)
+
+#: https://discord.com/developers/docs/resources/webhook#execute-webhook
+_LONGEST_TEXT = 2_000
+#: The webhook was deleted, its token is wrong, or its channel takes nothing from it.
+_OF_THE_CHANNEL = frozenset({401, 403, 404})
+
+
+class Discord:
+    """Posts each message to one channel; a sender's text can mention nobody.
+
+    Discord takes no key that would let it see that an attempt repeats an earlier one.
+    """
+
+    class Settings(PluginSettings):
+        """Where to post, and as whom."""
+
+        webhook_url: SecretUrl = Field(
+            description="The webhook's address, https://discord.com/api/webhooks/..."
+        )
+        username: str | None = Field(
+            default=None, max_length=80, description="Another name than the webhook's own."
+        )
+        thread_id: str | None = Field(
+            default=None, pattern=r"^[0-9]{1,20}$", description="Posts into this thread."
+        )
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
+        """Post the message; return the id of the post."""
+        del background_tasks  # the post is made here, nothing is left to do after it
+        # `wait`: Discord answers when the post is made, and names it.
+        url = f"{self._settings.webhook_url.get_secret_value()}?wait=true"
+        if self._settings.thread_id:
+            url += f"&thread_id={self._settings.thread_id}"
+        response = await request("POST", SecretStr(url), json=self.preview(message))
+        answer = response.object()
+        raise_for_status(
+            response,
+            service="Discord",
+            channel_statuses=_OF_THE_CHANNEL,
+            retry_after=answer.get("retry_after"),
+        )
+        return str(answer["id"]) if "id" in answer else None
+
+    def preview(self, message: Message) -> dict[str, Any]:
+        """Return what would be posted."""
+        body: dict[str, Any] = {
+            "content": as_markdown(message, limit=_LONGEST_TEXT, unit="utf16"),
+            "allowed_mentions": {"parse": []},
+        }
+        return body | ({"username": self._settings.username} if self._settings.username else {})

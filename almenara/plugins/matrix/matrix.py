@@ -1,0 +1,84 @@
+"""Sends to a Matrix room; a repeated attempt is the same event."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import Field
+
+from almenara import (
+    BackgroundTasks,
+    Message,
+    PluginSettings,
+    SecretStr,
+    WebUrl,
+    as_html,
+    as_text,
+    raise_for_status,
+    request,
+)
+
+#: A whole event has 64 KiB; it holds the text twice.
+_LONGEST_TEXT, _LONGEST_HTML = 16_000, 24_000
+#: The token is wrong, the room is unknown, or the user is not in it.
+_OF_THE_CHANNEL = frozenset({401, 403, 404})
+
+
+class Matrix:
+    """Sends each message to one room; a sender's text can mention nobody.
+
+    The transaction's id is the delivery's, so the server answers a repeated attempt with the event
+    that the first one made.
+    """
+
+    class Settings(PluginSettings):
+        """As whom, and to which room."""
+
+        homeserver: WebUrl = Field(description="The server's address, https://matrix.example.org")
+        access_token: SecretStr = Field(description="A token of the user that sends.")
+        room_id: str = Field(
+            pattern=r"^!\S+$", description="The room's id, !abc:example.org; no alias (#room)."
+        )
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
+        """Send the message; return the event's id."""
+        del background_tasks  # it is sent here, nothing is left to do after it
+        settings = self._settings
+        room, transaction = (
+            quote(settings.room_id, safe=""),
+            quote(message.idempotency_key, safe=""),
+        )
+        response = await request(
+            "PUT",
+            f"{settings.homeserver}/_matrix/client/v3/rooms/{room}/send/m.room.message/{transaction}",
+            headers={
+                "Authorization": SecretStr(f"Bearer {settings.access_token.get_secret_value()}")
+            },
+            json=self.preview(message),
+        )
+        answer = response.object()
+        # Servers before version 1.10 of the specification tell it only here, in milliseconds.
+        wait = answer.get("retry_after_ms")
+        raise_for_status(
+            response,
+            service="Matrix",
+            channel_statuses=_OF_THE_CHANNEL,
+            retry_after=wait / 1000 if isinstance(wait, int) else None,
+        )
+        event = answer.get("event_id")
+        return event if isinstance(event, str) else None
+
+    def preview(self, message: Message) -> dict[str, Any]:
+        """Return what would be sent."""
+        html = as_html(message, limit=_LONGEST_HTML, unit="bytes")
+        return {
+            "msgtype": "m.text",
+            "body": as_text(message, limit=_LONGEST_TEXT, unit="bytes"),
+            "format": "org.matrix.custom.html",
+            "formatted_body": html.replace("\n", "<br>"),
+            "m.mentions": {},
+        }

@@ -1,0 +1,95 @@
+"""Sends by Pushover to a user or a group."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import Field
+
+from almenara import (
+    BackgroundTasks,
+    ChannelError,
+    HttpResponse,
+    Message,
+    PluginSettings,
+    SecretStr,
+    WebUrl,
+    as_html,
+    as_text,
+    cut,
+    raise_for_status,
+    request,
+)
+
+#: https://pushover.net/api
+_LONGEST_TEXT, _LONGEST_TITLE = 1_024, 250
+#: What Pushover names when it is about the channel and not about the text.
+_OF_THE_CHANNEL = ("token", "user", "device")
+#: By our priority, from the most urgent.
+_PRIORITIES = {1: 1, 2: 1, 3: 0, 4: -1, 5: -2}
+
+
+class Pushover:
+    """Sends each message to one user or group.
+
+    Pushover takes no key that would let it see that an attempt repeats an earlier one.
+    """
+
+    class Settings(PluginSettings):
+        """As which application, and to whom."""
+
+        token: SecretStr = Field(description="The application's API token.")
+        user: SecretStr = Field(description="The key of the user or the group.")
+        device: str | None = Field(default=None, description="Only to this device, or several: a,b")
+        sound: str | None = Field(default=None, description="One of Pushover's sounds, or `none`.")
+        api_url: WebUrl = Field(
+            default="https://api.pushover.net", description="The API; another one for tests."
+        )
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
+        """Send the message; return the id of the request, by which Pushover's support finds it."""
+        del background_tasks  # it is sent here, nothing is left to do after it
+        settings = self._settings
+        body = self.preview(message) | {
+            "token": settings.token.get_secret_value(),
+            "user": settings.user.get_secret_value(),
+        }
+        response = await request("POST", f"{settings.api_url}/1/messages.json", json=body)
+        answer = response.object()
+        _check(response, answer)
+        identifier = answer.get("request")
+        return identifier if isinstance(identifier, str) else None
+
+    def preview(self, message: Message) -> dict[str, Any]:
+        """Return what would be sent."""
+        marked = message.format != "text"
+        write = as_html if marked else as_text
+        body: dict[str, Any] = {
+            "message": write(message, limit=_LONGEST_TEXT, title=False),
+            "priority": _PRIORITIES[message.priority],
+            "timestamp": int(message.created_at.timestamp()),
+        }
+        if marked:
+            body["html"] = 1
+        if message.title:
+            body["title"] = cut(message.title, _LONGEST_TITLE)
+        more = {"device": self._settings.device, "sound": self._settings.sound}
+        return body | {name: value for name, value in more.items() if value}
+
+
+def _check(response: HttpResponse, answer: dict[str, Any]) -> None:
+    wrong = [name for name in _OF_THE_CHANNEL if answer.get(name) == "invalid"]
+    if response.status == HTTPStatus.BAD_REQUEST and wrong:
+        raise ChannelError(f"Pushover refused `{wrong[0]}`: set it anew.")
+    # 429 says that a month's messages are used up, and this header when the next month begins.
+    reset = response.headers.get("X-Limit-App-Reset", "")
+    used_up = response.status == HTTPStatus.TOO_MANY_REQUESTS and reset.isdecimal()
+    wait = float(reset) - time.time() if used_up else None
+    raise_for_status(
+        response, service="Pushover", channel_statuses=frozenset({401, 403}), retry_after=wait
+    )

@@ -1,0 +1,101 @@
+"""Sends to a Telegram chat, group or channel as a bot."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import Field
+
+from almenara import (
+    BackgroundTasks,
+    ChannelError,
+    HttpResponse,
+    Message,
+    PluginSettings,
+    SecretStr,
+    WebUrl,
+    as_html,
+    raise_for_status,
+    request,
+)
+
+#: https://core.telegram.org/bots/api#sendmessage
+_LONGEST_TEXT = 4_096
+#: A wrong or revoked token is 401, or 404 when it is no token at all; 403: the bot was blocked, was
+#: removed from the group, or may not write there.
+_OF_THE_CHANNEL = frozenset({401, 403, 404})
+#: Of the descriptions of 400, those that are about the chat and not about the text.
+_OF_THE_CHAT = ("chat not found", "group chat was", "message thread not found", "not enough rights")
+#: A message of this priority or a lower one rings nowhere.
+_SILENT = 4
+
+
+class Telegram:
+    """Sends each message to one chat.
+
+    Telegram takes no key that would let it see that an attempt repeats an earlier one.
+    """
+
+    class Settings(PluginSettings):
+        """Which bot, and which chat."""
+
+        bot_token: SecretStr = Field(description="The bot's token, as @BotFather gives it.")
+        chat_id: str = Field(
+            min_length=1,
+            description="The chat: a number such as -1001234567890, or @name of a public channel.",
+        )
+        message_thread_id: int | None = Field(
+            default=None, ge=1, description="Sends into this topic of a group."
+        )
+        api_url: WebUrl = Field(
+            default="https://api.telegram.org", description="The Bot API; another one for tests."
+        )
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
+        """Send the message; return the number that Telegram gives it in the chat."""
+        del background_tasks  # it is sent here, nothing is left to do after it
+        settings = self._settings
+        url = f"{settings.api_url}/bot{settings.bot_token.get_secret_value()}/sendMessage"
+        response = await request("POST", SecretStr(url), json=self.preview(message))
+        answer = response.object()
+        _check(response, answer)
+        result = answer.get("result")
+        return str(result["message_id"]) if isinstance(result, dict) else None
+
+    def preview(self, message: Message) -> dict[str, Any]:
+        """Return what would be sent."""
+        body: dict[str, Any] = {
+            "chat_id": self._settings.chat_id,
+            "text": as_html(message, limit=_LONGEST_TEXT, unit="utf16"),
+            "parse_mode": "HTML",
+            "link_preview_options": {"is_disabled": True},
+            "disable_notification": message.priority >= _SILENT,
+        }
+        thread = self._settings.message_thread_id
+        return body | ({"message_thread_id": thread} if thread else {})
+
+
+def _check(response: HttpResponse, answer: dict[str, Any]) -> None:
+    parameters = answer.get("parameters")
+    told = parameters if isinstance(parameters, dict) else {}
+    moved = told.get("migrate_to_chat_id")
+    if isinstance(moved, int):
+        raise ChannelError(f"The Telegram group has become another: set `chat_id` to {moved}.")
+    description = str(answer.get("description", "")).lower()
+    if response.status == HTTPStatus.BAD_REQUEST and any(
+        one in description for one in _OF_THE_CHAT
+    ):
+        raise ChannelError(
+            "Telegram knows no such chat, or the bot may not write there: check `chat_id` and "
+            "`message_thread_id`, and let the bot in."
+        )
+    raise_for_status(
+        response,
+        service="Telegram",
+        channel_statuses=_OF_THE_CHANNEL,
+        retry_after=told.get("retry_after"),
+    )
