@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ import typer.main
 
 from almenara.app import build
 from almenara.cli import app as command_line
+from almenara.cli.declaration import schema
 from almenara.cli.exits import MEANINGS
 from almenara.settings import PREFIX, Settings, read_settings
 
@@ -29,6 +31,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "settings.md": settings_page(),
         REFERENCE / "api.md": api_page(),
         REFERENCE / "cli.md": cli_page(),
+        REFERENCE / "almenara.schema.json": json.dumps(schema(), indent=2) + "\n",
     }
 
 

@@ -11,6 +11,7 @@ import typer
 
 from almenara import __version__
 from almenara.cli import alive, explain, log, messages, server
+from almenara.cli.applying import apply, export
 from almenara.cli.audit import audit
 from almenara.cli.channels import channels
 from almenara.cli.copying import copy_database
@@ -85,6 +86,8 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     (_MESSAGES, messages.cancel),
     (_MESSAGES, messages.release),
     (_MESSAGES, replay),
+    (_SET_UP, apply),
+    (_SET_UP, export),
     (_SET_UP, audit),
 )
 for _panel, _command in _COMMANDS:
