@@ -23,6 +23,7 @@ from almenara.cli.output import (
     print_table,
 )
 from almenara.cli.scaffold import write_skeleton
+from almenara.cli.trying import try_plugin
 from almenara.errors import NotFoundError, PluginError
 from almenara.settings import read_settings
 
@@ -134,6 +135,7 @@ plugins.command("list")(list_plugins)
 plugins.command("show")(show_plugin)
 plugins.command("new")(new_plugin)
 plugins.command("install")(install_plugin)
+plugins.command("try")(try_plugin)
 
 
 def _find(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -1,6 +1,6 @@
 """One attempt: call the plugin under a deadline, judge the outcome, record it."""
 
-from almenara.dispatch.call import in_thread
+from almenara.dispatch.call import Ended, call_plugin, in_thread
 from almenara.dispatch.dispatcher import Attempted, Dispatcher, Ready
 from almenara.dispatch.instances import Instances
 from almenara.dispatch.leases import Leases
@@ -10,11 +10,13 @@ from almenara.dispatch.verdict import clean, describe, judge
 __all__ = [
     "Attempted",
     "Dispatcher",
+    "Ended",
     "Instances",
     "Leases",
     "Preview",
     "Previewer",
     "Ready",
+    "call_plugin",
     "clean",
     "describe",
     "in_thread",
