@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from almenara.cli.checking import check_plugin
 from almenara.cli.client import Answer, connect
 from almenara.cli.groups import new_group
 from almenara.cli.messages import AsJson
@@ -135,6 +136,7 @@ plugins.command("list")(list_plugins)
 plugins.command("show")(show_plugin)
 plugins.command("new")(new_plugin)
 plugins.command("install")(install_plugin)
+plugins.command("check")(check_plugin)
 plugins.command("try")(try_plugin)
 
 

@@ -206,6 +206,18 @@ async def test_the_plugins_on_the_page_load_and_send(page: str, tmp_path: Path) 
         assert "Paper" not in classes or "Fly home" in (tmp_path / "paper").read_text()
 
 
+def test_the_test_on_the_page_about_plugins_passes(tmp_path: Path) -> None:
+    _write_plugins(blocks(read("docs/howto/write-a-plugin.md"), "python"), tmp_path)
+    finished = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "plugins/pager"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "2 passed" in finished.stdout, finished.stdout
+
+
 async def test_the_commands_on_the_page_about_plugins_work(tmp_path: Path) -> None:
     page = read("docs/howto/write-a-plugin.md")
     _write_plugins(blocks(page, "python")[:1], tmp_path)
@@ -258,7 +270,7 @@ def _write_plugins(code: Sequence[Block], directory: Path) -> list[str]:
         name = re.match(r"# (plugins/\w+/\w+\.py)\n", block.text)
         assert name is not None, block.text
         file = directory / name[1]
-        file.parent.mkdir(parents=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(block.text)
         classes += re.findall(r"^class (\w+)", block.text, re.MULTILINE)
     return classes

@@ -34,7 +34,7 @@ def test_the_skeletons_own_test_passes_as_written(cli: Cli, plugins_dir: Path, n
         check=False,
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    assert "3 passed" in finished.stdout
+    assert "4 passed" in finished.stdout
 
 
 @pytest.mark.parametrize(
