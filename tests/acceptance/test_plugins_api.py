@@ -9,7 +9,8 @@ from tests.serving import make_settings, served
 
 SHIPPED = sorted(
     [
-        *("email.Email", "log.Log", "slack.Slack", "webhook.Webhook"),
+        *("command.Command", "email.Email", "file.File", "log.Log", "slack.Slack"),
+        "webhook.Webhook",
         *(f"{one.directory}.{one.plugin}" for one in SERVICES),
     ]
 )

@@ -1,0 +1,133 @@
+"""Runs one of the operator's commands, with the message on its standard input; no shell."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from contextlib import suppress
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from almenara import (
+    BackgroundTasks,
+    ChannelError,
+    Message,
+    PermanentError,
+    PluginSettings,
+    TemporaryError,
+    as_text,
+)
+
+#: What a command may end with (``sysexits.h``): its data are wrong, or its set-up is.
+_WRONG_DATA, _WRONG_SET_UP = 65, 78
+#: Nothing longer of what it writes is kept, in characters.
+_LONGEST_WORD = 200
+
+
+class _Operator(BaseSettings):
+    """What may be run: from the environment of the process alone, never from a channel."""
+
+    model_config = SettingsConfigDict(env_prefix="COMMAND_", extra="ignore")
+
+    allowed: dict[str, list[str]] = Field(default_factory=dict)
+
+
+class Command:
+    """Runs a command for each message; what it may be is the operator's word, not the API's."""
+
+    class Settings(PluginSettings):
+        """Which of the commands, and what it reads."""
+
+        name: str = Field(
+            min_length=1, description="The command, by its name in the operator's COMMAND_ALLOWED."
+        )
+        input: Literal["text", "json"] = Field(
+            default="text", description="What it reads: title and text, or the message as JSON."
+        )
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
+        """Run the command to its end; return the first line that it writes."""
+        del background_tasks  # it is run here, nothing is left to do after it
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._words(),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=_environment(message),
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ChannelError(
+                f"The command {self._settings.name!r} cannot be run ({error.strerror})."
+            ) from error
+        try:
+            written, complaint = await process.communicate(self.preview(message)["input"].encode())
+        except asyncio.CancelledError:
+            # The deadline has passed; what it has started goes with it.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+            raise
+        _check(self._settings.name, process.returncode or 0, _line(complaint, last=True))
+        return _line(written, last=False) or None
+
+    def preview(self, message: Message) -> dict[str, str]:
+        """Return what the command would read."""
+        if self._settings.input == "json":
+            return {"input": message.model_dump_json() + "\n"}
+        return {"input": as_text(message) + "\n"}
+
+    def _words(self) -> list[str]:
+        try:
+            allowed = _Operator().allowed
+        except (ValidationError, SettingsError) as error:
+            raise ChannelError(
+                'COMMAND_ALLOWED is not written as {"name": ["/path/to/command", "argument"]}.'
+            ) from error
+        words = allowed.get(self._settings.name)
+        if not words:
+            raise ChannelError(
+                f"COMMAND_ALLOWED of this process names no command {self._settings.name!r}."
+            )
+        return words
+
+
+def _environment(message: Message) -> dict[str, str]:
+    """Return the little that a command is told besides its input; no secret of the server's."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "TZ") if name in os.environ}
+    return kept | {
+        "MESSAGE_ID": str(message.id),
+        "MESSAGE_TOPIC": message.topic or "",
+        "MESSAGE_CHANNEL": message.channel,
+        "MESSAGE_PRIORITY": str(message.priority),
+        "MESSAGE_TAGS": json.dumps(message.tags),
+        "MESSAGE_KEY": message.idempotency_key,
+    }
+
+
+def _check(name: str, code: int, complaint: str) -> None:
+    if code == 0:
+        return
+    said = f": {complaint}" if complaint else ""
+    ended = f"by signal {-code}" if code < 0 else f"with {code}"
+    sentence = f"The command {name!r} ended {ended}{said}."
+    if code == _WRONG_DATA:
+        raise PermanentError(sentence)
+    if code == _WRONG_SET_UP:
+        raise ChannelError(sentence)
+    raise TemporaryError(sentence)
+
+
+def _line(written: bytes, *, last: bool) -> str:
+    lines = written.decode("utf-8", errors="replace").split("\n")
+    filled = [line.strip() for line in lines if line.strip()]
+    return (filled[-1 if last else 0] if filled else "")[:_LONGEST_WORD]
