@@ -16,6 +16,28 @@ from typing import Any
 _STARTING_SECONDS = 60
 
 
+def wait_unreaped(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Wait for a process's end, and leave its number taken, so that its group can be signalled.
+
+    Once it is reaped, another process may have its number, and lead a group of its own.
+
+    Returns:
+        whether it has ended.
+    """
+    deadline = time.monotonic() + seconds
+    options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    while process.returncode is None:
+        try:
+            if os.waitid(os.P_PID, process.pid, options) is not None:
+                return True
+        except ChildProcessError:
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 @contextmanager
 def server(
     arguments: Sequence[str], directory: Path, more: Mapping[str, str] | None = None

@@ -14,6 +14,7 @@ from pathlib import Path
 from bench.chaos.journal import Journal
 from bench.chaos.product import clean_environment, free_port
 from bench.chaos.scenario import CannotRun
+from bench.processes import wait_unreaped
 
 _PLACES = (Path("/usr/lib/rabbitmq/bin"), Path("/opt/rabbitmq/sbin"))
 _PATIENCE_SECONDS = 60
@@ -134,9 +135,11 @@ class Broker:
 
     async def _gone(self) -> None:
         assert self._process is not None
-        await asyncio.to_thread(self._process.wait, _PATIENCE_SECONDS)
+        await asyncio.to_thread(wait_unreaped, self._process, _PATIENCE_SECONDS)
         # Erlang's machine is a child of the script that was started.
-        self._signal(signal.SIGKILL)
+        if self._process.returncode is None:
+            self._signal(signal.SIGKILL)
+        await asyncio.to_thread(self._process.wait, _PATIENCE_SECONDS)
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None

@@ -11,11 +11,14 @@ import argparse
 import os
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+import psycopg
 
 from bench.fleet import deliver
 from bench.fleet.accept import WAYS, accept
@@ -166,6 +169,10 @@ def main() -> None:
             bench = Bench(stage, SIZES[options.size])
             for part in options.parts or PARTS:
                 PARTS[part](bench)
+        except psycopg.OperationalError:
+            # The directory goes; what the database said of its end would go with it.
+            print(stage.last_words(), file=sys.stderr)
+            raise
         finally:
             stage.close()
     print(f"\n{time.monotonic() - begun:,.0f} s")

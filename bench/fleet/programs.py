@@ -10,11 +10,12 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bench.chaos.product import clean_environment
+from bench.processes import wait_unreaped
 
 _STARTING_SECONDS = 60
 _ENDING_SECONDS = 40
@@ -82,9 +83,8 @@ def _lines(output: Path) -> Iterator[dict[str, Any]]:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGTERM)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(_ENDING_SECONDS)
-    # Whatever it left: the group is this program's own.
-    with suppress(ProcessLookupError):
+    wait_unreaped(process, _ENDING_SECONDS)
+    # Whatever it left: the group is this program's own, as long as it is not reaped.
+    if process.returncode is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -76,6 +76,10 @@ class Stage:
             self.close()
             raise
 
+    def last_words(self) -> str:
+        """Return the end of what the database has written."""
+        return (self.directory / "postgres.log").read_text(errors="replace")[-4_000:]
+
     @property
     def postgres_pid(self) -> int:
         """The process whose children are PostgreSQL's."""
