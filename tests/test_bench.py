@@ -11,6 +11,8 @@ import pytest
 from tests.pages import ROOT
 from tests.servers import RABBITMQ, let_others_in
 
+pytestmark = pytest.mark.unmeasured
+
 
 def test_the_bench_of_accepting_compares_both_sides_and_finds_every_message(tmp_path: Path) -> None:
     options = ["--rounds", "1", "--seconds", "0.2", "--warm-up", "0.1", "--connections", "4"]

@@ -6,6 +6,7 @@ both.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -16,10 +17,6 @@ from almenara.api.channel_bodies import ChannelFields
 from almenara.api.dependencies import NewName, StrictModel
 from almenara.api.topics import TopicFields
 from almenara.errors import AlmenaraError, ConfigurationError
-
-#: What stands where a secret is: it stays as it is.
-MASK = "********"
-_WORDS = {"channels": "channel", "topics": "topic"}
 
 
 class Declaration(StrictModel):
@@ -34,9 +31,17 @@ class Declaration(StrictModel):
 
     @field_validator("channels", "topics", mode="before")
     @classmethod
-    def _nothing_is_none(cls, value: object) -> object:
-        # An empty section of YAML is null.
-        return {} if value is None else value
+    def _check_section(cls, value: object) -> object:
+        if value is None:
+            # An empty section of YAML is null.
+            return {}
+        if isinstance(value, Mapping):
+            # Names are the same in any case; of two, one would be dropped without a word.
+            names = Counter(str(name).strip().lower() for name in value)
+            twice = [name for name, count in names.items() if count > 1]
+            if twice:
+                raise ValueError(f"{twice[0]!r} stands twice, in one case or another")
+        return value
 
 
 def read_declaration(text: str) -> Declaration:

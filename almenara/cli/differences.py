@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from almenara.api.channel_bodies import ChannelFields
 from almenara.api.topics import TopicFields
-from almenara.cli.declaration import MASK, Declaration
+from almenara.cli.declaration import Declaration
 from almenara.errors import ConfigurationError
+from almenara.secrets import MASK
 
 Kind = Literal["channel", "topic"]
 Action = Literal["create", "change", "delete"]

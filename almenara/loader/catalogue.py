@@ -137,7 +137,7 @@ class Plugins:
 
     def _find_shipped(self) -> Findings:
         return Findings.merge(
-            find_in_directory(self._place(path, "shipped")) for path in plugin_directories(SHIPPED)
+            _find_shipped_in(self._place(path, "shipped")) for path in plugin_directories(SHIPPED)
         )
 
     def _place(self, path: Path, source: Source) -> Place:
@@ -154,6 +154,20 @@ class Plugins:
             import_timeout_seconds=self._import_timeout_seconds,
             may_be_empty=source == "directory" and (SHIPPED / path.name).is_dir(),
         )
+
+
+#: What was found in directories of the package, which do not change while a process runs.
+_shipped: dict[Place, Findings] = {}
+
+
+def _find_shipped_in(place: Place) -> Findings:
+    """Import a shipped plugin once in a process: there are many, and most have no channel."""
+    found = _shipped.get(place)
+    if found is None:
+        found = find_in_directory(place)
+        if not found.broken:
+            _shipped[place] = found
+    return found
 
 
 def _add_packages(findings: Findings, packages: Findings) -> None:

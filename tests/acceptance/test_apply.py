@@ -203,6 +203,7 @@ async def test_the_first_change_that_is_refused_ends_it_and_says_so(
         ("channels: [", "The file is no YAML:"),
         ("a: 1\na: 2", "'a' stands twice (line 2)"),
         ("- x", "the file: Input should be"),
+        ("topics: {Sales: {}, sales: {}}", "topics: 'sales' stands twice"),
         ("kanäle: {}", "kanäle: Extra inputs are not permitted"),
         ("channels: {log: {}}", "channels.log.plugin: Field required"),
         ("channels: {'no name': {plugin: Log}}", "channels.no name: String should match"),

@@ -22,7 +22,7 @@ from tests.processes import ServerProcess
 ROOT = Path(__file__).parents[2]
 Almenara = Callable[..., subprocess.CompletedProcess[str]]
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.unmeasured]
 
 
 class Receiver(ThreadingHTTPServer):

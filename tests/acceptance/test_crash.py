@@ -20,6 +20,8 @@ from tests.plugins.http_receiver import HttpReceiver
 from tests.processes import ServerProcess
 from tests.serving import Client, until
 
+pytestmark = pytest.mark.unmeasured
+
 SENDERS = 8
 
 

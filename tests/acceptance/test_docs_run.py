@@ -23,7 +23,10 @@ from tests.plugins.smtp_receiver import SmtpReceiver
 from tests.processes import ServerProcess
 from tests.serving import make_settings, served, until
 
-pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl here")
+pytestmark = [
+    pytest.mark.unmeasured,
+    pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl here"),
+]
 
 #: What `key=-` would ask for stands in this file instead: there is no terminal.
 _SECRET = "https://hooks.slack.com/services/T000/B000/XXXX"

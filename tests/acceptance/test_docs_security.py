@@ -23,6 +23,8 @@ SECRETS = "docs/howto/keep-secrets.md"
 AUDIT = "docs/howto/see-who-changed-what.md"
 ISSUER = {"ALMENARA_JWT_ISSUER": "development", "ALMENARA_JWT_SECRET": SECRET}
 
+pytestmark = pytest.mark.unmeasured
+
 needs_curl = pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl here")
 
 

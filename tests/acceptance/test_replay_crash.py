@@ -23,7 +23,7 @@ from tests.serving import Client, until
 
 MESSAGES = 90
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.unmeasured]
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from tests.acceptance.test_shared_database import Databases, arrivals, channel, 
 from tests.plugins.http_receiver import Answer, HttpReceiver
 from tests.serving import until
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120), pytest.mark.unmeasured]
 
 
 async def test_what_one_process_is_told_of_channels_and_topics_the_other_one_knows_at_once(

@@ -22,7 +22,12 @@ from tests.processes import ServerProcess
 from tests.serving import Client, until
 
 # One after another: each fills the machine with processes of its own.
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120), pytest.mark.xdist_group("processes")]
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.timeout(120),
+    pytest.mark.unmeasured,
+    pytest.mark.xdist_group("processes"),
+]
 
 #: A lease that a test can wait for. An attempt has to fit into it.
 SHORT_LEASE = 4.0

@@ -20,6 +20,8 @@ from bench.fuzz.run import fuzz
 from bench.fuzz.texts import TEXTS
 from bench.fuzz.written import fuzz_texts
 
+pytestmark = pytest.mark.unmeasured
+
 SENT = {"id": "1", "name": "", "code": "refused"}
 
 

@@ -12,6 +12,8 @@ import pytest
 from almenara.loader import Plugins
 from tests.unit.cli.conftest import Cli
 
+pytestmark = pytest.mark.unmeasured
+
 ROOT = Path(__file__).parents[3]
 
 
