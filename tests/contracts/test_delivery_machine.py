@@ -199,7 +199,7 @@ def run_machine(runner: asyncio.Runner, databases: list[Database], scripts: int)
 
 @pytest.mark.timeout(120)
 def test_no_script_of_moves_breaks_an_invariant(runner: asyncio.Runner, tmp_path: Path) -> None:
-    run_machine(runner, [opened(runner, tmp_path, None)], scripts=120)
+    run_machine(runner, [opened(runner, tmp_path, None)], scripts=200)
     every_step = {(old, new) for old, ends in TRANSITIONS.items() for new in ends}
     stays = {(status, status) for status in Status}
     assert Deliveries.steps - stays == every_step
@@ -211,4 +211,4 @@ def test_both_databases_end_every_script_in_the_same_states(
     runner: asyncio.Runner, tmp_path: Path, postgres_database: Callable[..., str]
 ) -> None:
     both = [opened(runner, tmp_path, url) for url in (None, postgres_database())]
-    run_machine(runner, both, scripts=40)
+    run_machine(runner, both, scripts=60)
