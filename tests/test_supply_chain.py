@@ -13,6 +13,8 @@ import pytest
 
 from tests.audit_gate import CLEAN, UNKNOWN, VULNERABLE, read_report, verdict
 
+pytestmark = pytest.mark.unmeasured
+
 ROOT = Path(__file__).parent.parent
 KNOWN = {"id": "CVE-2026-0001", "fix_versions": ["2.0"], "aliases": [], "description": "…"}
 
@@ -78,7 +80,8 @@ def test_the_bill_of_materials_lists_what_is_required(tmp_path: Path) -> None:
     subprocess.run(
         [
             *(Path(sys.executable).with_name("cyclonedx-py"), "environment", sys.executable),
-            *("--pyproject", "pyproject.toml", "--output-reproducible", "-o", written),
+            *("--pyproject", "pyproject.toml", "--output-reproducible", "--no-validate"),
+            *("-o", written),
         ],
         cwd=ROOT,
         check=True,

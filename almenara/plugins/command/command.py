@@ -26,6 +26,7 @@ from almenara import (
 _WRONG_DATA, _WRONG_SET_UP = 65, 78
 #: Nothing longer of what it writes is kept, in characters.
 _LONGEST_WORD = 200
+_ENDING_SECONDS = 0.4
 
 
 class _Operator(BaseSettings):
@@ -55,8 +56,8 @@ class Command:
     async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
         """Run the command to its end; return the first line that it writes."""
         del background_tasks  # it is run here, nothing is left to do after it
-        try:
-            process = await asyncio.create_subprocess_exec(
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
                 *self._words(),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -65,6 +66,13 @@ class Command:
                 cwd="/",
                 start_new_session=True,
             )
+        )
+        try:
+            process = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # It may run already, though nobody knows its number yet.
+            await _kill(await starting)
+            raise
         except OSError as error:
             raise ChannelError(
                 f"The command {self._settings.name!r} cannot be run ({error.strerror})."
@@ -72,10 +80,7 @@ class Command:
         try:
             written, complaint = await process.communicate(self.preview(message)["input"].encode())
         except asyncio.CancelledError:
-            # The deadline has passed; what it has started goes with it.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+            await _kill(process)
             raise
         _check(self._settings.name, process.returncode or 0, _line(complaint, last=True))
         return _line(written, last=False) or None
@@ -99,6 +104,16 @@ class Command:
                 f"COMMAND_ALLOWED of this process names no command {self._settings.name!r}."
             )
         return words
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    """End a command whose deadline has passed, and what it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    # What has left its session may hold its pipes open; nobody waits for that.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_ENDING_SECONDS):
+            await process.wait()
 
 
 def _environment(message: Message) -> dict[str, str]:
