@@ -22,10 +22,8 @@ async def small(scenario: str) -> Row:
     return row
 
 
-@pytest.mark.parametrize(
-    "scenario",
-    ["kill-sqlite", "kill-postgres", "points-sqlite", "postgres-faults", "power-sqlite"],
-)
+# `kill-sqlite` and `kill-postgres` are left to `make chaos-quick`: test_crash.py kills as often.
+@pytest.mark.parametrize("scenario", ["points-sqlite", "postgres-faults", "power-sqlite"])
 async def test_nothing_is_lost_and_what_is_repeated_is_shown_as_unknown(scenario: str) -> None:
     row = await small(scenario)
     assert row.failures == []

@@ -283,7 +283,7 @@ SERVICES = [
         "k1",
         "/v2/enqueue",
         lambda body: body["payload"]["custom_details"]["text"],
-        100_000,
+        20_000,
         refusals=[
             (says(400, {"status": "invalid event", "errors": ["'summary' is missing"]}), *MESSAGE),
             (says(403), *CHANNEL),

@@ -56,6 +56,8 @@ class Command:
     async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
         """Run the command to its end; return the first line that it writes."""
         del background_tasks  # it is run here, nothing is left to do after it
+        # Marks take a while to be read; the loop does not wait for it.
+        rendered = await asyncio.to_thread(self.preview, message)
         starting = asyncio.ensure_future(
             asyncio.create_subprocess_exec(
                 *self._words(),
@@ -78,7 +80,7 @@ class Command:
                 f"The command {self._settings.name!r} cannot be run ({error.strerror})."
             ) from error
         try:
-            written, complaint = await process.communicate(self.preview(message)["input"].encode())
+            written, complaint = await process.communicate(rendered["input"].encode())
         except asyncio.CancelledError:
             await _kill(process)
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from pydantic import Field
@@ -48,11 +49,13 @@ class Discord:
     async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
         """Post the message; return the id of the post."""
         del background_tasks  # the post is made here, nothing is left to do after it
+        # Marks take a while to be read; the loop does not wait for it.
+        rendered = await asyncio.to_thread(self.preview, message)
         # `wait`: Discord answers when the post is made, and names it.
         url = f"{self._settings.webhook_url.get_secret_value()}?wait=true"
         if self._settings.thread_id:
             url += f"&thread_id={self._settings.thread_id}"
-        response = await request("POST", SecretStr(url), json=self.preview(message))
+        response = await request("POST", SecretStr(url), json=rendered)
         answer = response.object()
         raise_for_status(
             response,

@@ -53,7 +53,9 @@ class File:
     async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str:
         """Append the message; return where its line begins, `name:offset`."""
         del background_tasks  # it is written here, nothing is left to do after it
-        line = self.preview(message)["line"].encode("utf-8", "replace") + b"\n"
+        # Marks take a while to be read; the loop does not wait for it.
+        rendered = await asyncio.to_thread(self.preview, message)
+        line = rendered["line"].encode("utf-8", "replace") + b"\n"
         directory = _Operator().directory
         if directory is None:
             raise ChannelError("FILE_DIRECTORY is not set in the environment of this process.")

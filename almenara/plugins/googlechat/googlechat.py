@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from pydantic import Field
@@ -38,7 +39,9 @@ class GoogleChat:
     async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
         """Post the message; return its name, `spaces/.../messages/...`."""
         del background_tasks  # the post is made here, nothing is left to do after it
-        response = await request("POST", self._settings.webhook_url, json=self.preview(message))
+        # Marks take a while to be read; the loop does not wait for it.
+        rendered = await asyncio.to_thread(self.preview, message)
+        response = await request("POST", self._settings.webhook_url, json=rendered)
         raise_for_status(response, service="Google Chat", channel_statuses=_OF_THE_CHANNEL)
         name = response.object().get("name")
         return name if isinstance(name, str) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from pydantic import Field
@@ -42,11 +43,13 @@ class Gotify:
     async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
         """Send the message; return Gotify's id of it."""
         del background_tasks  # it is sent here, nothing is left to do after it
+        # Marks take a while to be read; the loop does not wait for it.
+        rendered = await asyncio.to_thread(self.preview, message)
         response = await request(
             "POST",
             f"{self._settings.server}/message",
             headers={"X-Gotify-Key": self._settings.token},
-            json=self.preview(message),
+            json=rendered,
         )
         raise_for_status(response, service="Gotify", channel_statuses=_OF_THE_CHANNEL)
         identifier = response.object().get("id")

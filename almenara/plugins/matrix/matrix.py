@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from urllib.parse import quote
 
@@ -47,6 +48,8 @@ class Matrix:
     async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
         """Send the message; return the event's id."""
         del background_tasks  # it is sent here, nothing is left to do after it
+        # Marks take a while to be read; the loop does not wait for it.
+        rendered = await asyncio.to_thread(self.preview, message)
         settings = self._settings
         room, transaction = (
             quote(settings.room_id, safe=""),
@@ -58,7 +61,7 @@ class Matrix:
             headers={
                 "Authorization": SecretStr(f"Bearer {settings.access_token.get_secret_value()}")
             },
-            json=self.preview(message),
+            json=rendered,
         )
         answer = response.object()
         # Servers before version 1.10 of the specification tell it only here, in milliseconds.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from http import HTTPStatus
 from typing import Any
@@ -55,7 +56,9 @@ class Mattermost:
     async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> None:
         """Post the message."""
         del background_tasks  # the post is made here, nothing is left to do after it
-        response = await request("POST", self._settings.webhook_url, json=self.preview(message))
+        # Marks take a while to be read; the loop does not wait for it.
+        rendered = await asyncio.to_thread(self.preview, message)
+        response = await request("POST", self._settings.webhook_url, json=rendered)
         code = response.object().get("id")
         if (
             response.status >= HTTPStatus.BAD_REQUEST

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any, Self
 
@@ -55,7 +56,9 @@ class Ntfy:
     async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
         """Publish the message; return ntfy's id of it."""
         del background_tasks  # it is published here, nothing is left to do after it
-        body = {"topic": self._settings.topic.get_secret_value(), **self.preview(message)}
+        # Marks take a while to be read; the loop does not wait for it.
+        rendered = await asyncio.to_thread(self.preview, message)
+        body = {"topic": self._settings.topic.get_secret_value(), **rendered}
         response = await request("POST", self._settings.server, headers=self._headers(), json=body)
         raise_for_status(response, service="ntfy", channel_statuses=_OF_THE_CHANNEL)
         identifier = response.object().get("id")

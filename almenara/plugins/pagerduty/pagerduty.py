@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Literal
 
 from pydantic import Field
@@ -19,7 +20,7 @@ from almenara import (
 )
 
 #: https://developer.pagerduty.com/docs/send-alert-event
-_LONGEST_SUMMARY, _LONGEST_DETAILS = 1_024, 100_000
+_LONGEST_SUMMARY, _LONGEST_DETAILS = 1_024, 20_000
 #: By our priority, from the most urgent.
 _SEVERITIES = {1: "critical", 2: "error", 3: "warning", 4: "info", 5: "info"}
 
@@ -52,8 +53,10 @@ class PagerDuty:
     async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
         """Send the event; return the key of its alert."""
         del background_tasks  # it is sent here, nothing is left to do after it
+        # Marks take a while to be read; the loop does not wait for it.
+        rendered = await asyncio.to_thread(self.preview, message)
         settings = self._settings
-        body = {"routing_key": settings.routing_key.get_secret_value(), **self.preview(message)}
+        body = {"routing_key": settings.routing_key.get_secret_value(), **rendered}
         response = await request("POST", f"{settings.api_url}/v2/enqueue", json=body)
         raise_for_status(response, service="PagerDuty", channel_statuses=frozenset({401, 403, 404}))
         key = response.object().get("dedup_key")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from http import HTTPStatus
 from typing import Any
@@ -54,8 +55,10 @@ class Pushover:
     async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
         """Send the message; return the id of the request, by which Pushover's support finds it."""
         del background_tasks  # it is sent here, nothing is left to do after it
+        # Marks take a while to be read; the loop does not wait for it.
+        rendered = await asyncio.to_thread(self.preview, message)
         settings = self._settings
-        body = self.preview(message) | {
+        body = rendered | {
             "token": settings.token.get_secret_value(),
             "user": settings.user.get_secret_value(),
         }

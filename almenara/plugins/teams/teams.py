@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from pydantic import Field
@@ -43,7 +44,9 @@ class Teams:
     async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> None:
         """Post the message."""
         del background_tasks  # the post is made here, nothing is left to do after it
-        response = await request("POST", self._settings.webhook_url, json=self.preview(message))
+        # Marks take a while to be read; the loop does not wait for it.
+        rendered = await asyncio.to_thread(self.preview, message)
+        response = await request("POST", self._settings.webhook_url, json=rendered)
         raise_for_status(response, service="Teams", channel_statuses=_OF_THE_CHANNEL)
 
     def preview(self, message: Message) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from typing import Any
 
@@ -58,9 +59,11 @@ class Telegram:
     async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
         """Send the message; return the number that Telegram gives it in the chat."""
         del background_tasks  # it is sent here, nothing is left to do after it
+        # Marks take a while to be read; the loop does not wait for it.
+        rendered = await asyncio.to_thread(self.preview, message)
         settings = self._settings
         url = f"{settings.api_url}/bot{settings.bot_token.get_secret_value()}/sendMessage"
-        response = await request("POST", SecretStr(url), json=self.preview(message))
+        response = await request("POST", SecretStr(url), json=rendered)
         answer = response.object()
         _check(response, answer)
         result = answer.get("result")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -78,6 +79,8 @@ class Twilio:
     async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
         """Send the message; return its SID."""
         del background_tasks  # it is sent here, nothing is left to do after it
+        # Marks take a while to be read; the loop does not wait for it.
+        rendered = await asyncio.to_thread(self.preview, message)
         settings = self._settings
         pair = f"{settings.account_sid}:{settings.auth_token.get_secret_value()}".encode()
         response = await request(
@@ -87,7 +90,7 @@ class Twilio:
                 "Authorization": SecretStr(f"Basic {base64.b64encode(pair).decode()}"),
                 "Content-Type": "application/x-www-form-urlencoded",
             },
-            content=urlencode(self.preview(message)).encode(),
+            content=urlencode(rendered).encode(),
         )
         answer = response.object()
         _check(response, answer)
