@@ -44,6 +44,7 @@ from almenara.deliveries import LEASE
 from almenara.dispatch import Previewer
 from almenara.errors import ConfigurationError, InvalidInputError
 from almenara.explain import Explainer
+from almenara.intake import Intake
 from almenara.log import Log
 from almenara.operate import Operator
 from almenara.rates import Rate, parse_rate
@@ -176,6 +177,7 @@ def _parts(behind: Sending) -> Parts:
             clock=clock,
             lease=wiring.dispatcher.leases.length,
         ),
+        intake=Intake(routing),
         explainer=Explainer(
             routing=routing, plugins=plugins, previewer=Previewer(behind.instances), clock=clock
         ),

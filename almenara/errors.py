@@ -16,6 +16,7 @@ edges (``api/errors.py``, ``cli/``), never here.
         RepeatedTokenError
       ForbiddenError             who asks may not do this
       UnavailableError           cannot be done now; try again
+      TemplateError              a template cannot be read, or not be filled with these values
       PluginError                a plugin cannot be found or built
         AmbiguousPluginError
         BrokenPluginError
@@ -157,6 +158,15 @@ class InFlightError(ConflictError):
 
     code = "in_flight"
     retry_after_seconds = 1
+
+
+class TemplateError(AlmenaraError):
+    """The template cannot be used.
+
+    Its message is the rest of a sentence that names the template: ``line 3: ...``.
+    """
+
+    code = "template_invalid"
 
 
 class PluginError(AlmenaraError):

@@ -107,11 +107,16 @@ class Explainer:
                 [Status.PENDING] * len(route.channels), scheduled=message.send_at is not None
             ),
             due_at=due_at,
-            steps=await asyncio.gather(*(self._completed(one, message) for one in steps)),
+            steps=await asyncio.gather(
+                *(
+                    self._completed(one, message, table.topics.get(route.topic or ""))
+                    for one in steps
+                )
+            ),
             revision=table.revision,
         )
 
-    async def _completed(self, step: Step, message: NewMessage) -> Step:
+    async def _completed(self, step: Step, message: NewMessage, topic: TopicRoute | None) -> Step:
         """Add the plugin, and what it would send."""
         try:
             plugin = self._plugins.get(step.channel.plugin)
@@ -129,7 +134,7 @@ class Explainer:
         )
         preview = None
         if step.why_not is None:
-            preview = await self._previewer.preview(step.channel, message)
+            preview = await self._previewer.preview(step.channel, message, topic)
         return dataclasses.replace(step, plugin=facts, preview=preview)
 
 

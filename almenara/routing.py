@@ -16,6 +16,7 @@ from almenara.database import Database, Transaction
 from almenara.errors import FieldError, InvalidInputError
 from almenara.models import Channel, ChannelState, Topic, TopicChannel
 from almenara.retry import parse_duration
+from almenara.templates import Words
 
 #: The revision of a configuration that nobody has changed yet.
 UNTOUCHED = 1
@@ -46,6 +47,8 @@ class ChannelRoute:
     breaker_wait: timedelta = timedelta(seconds=30)
     #: Whether it takes nothing just now; what waits for it stays pending.
     paused: bool = False
+    #: How it words messages; ``None``: as the topic does.
+    template: Words | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,10 @@ class TopicRoute:
     step_deadline: timedelta = DEFAULT_STEP_DEADLINE
     #: Whether the texts of its messages are dropped when they are finished.
     redact: bool = False
+    #: How its messages are worded; ``None``: as they came.
+    template: Words | None = None
+    #: What the bodies of foreign webhooks mean, as stored; ``None``: it takes messages.
+    accept: Mapping[str, Any] | None = None
 
     def takes(self, channel: str, message: Content) -> bool:
         """Tell whether the condition of one of its channels lets a message through."""
@@ -218,6 +225,8 @@ def _topic_route(
         conditions={names[link.channel_id]: link.condition for link in links if link.condition},
         step_deadline=timedelta(seconds=topic.step_deadline_seconds),
         redact=topic.redact,
+        template=Words.stored(topic.template),
+        accept=topic.accept,
     )
 
 
@@ -237,6 +246,7 @@ def _channel_route(channel: Channel) -> ChannelRoute:
         burst=channel.burst,
         breaker_failures=channel.breaker_failures,
         breaker_wait=parse_duration(channel.breaker_wait),
+        template=Words.stored(channel.template),
     )
 
 

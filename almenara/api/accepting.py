@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, ValidationError
 
 from almenara.accept import Answer
@@ -16,10 +16,11 @@ from almenara.api.authorization import Sender
 from almenara.api.body import BatchRoute, StrictRoute, UnreadableBodyError, check_value
 from almenara.api.dependencies import Name, Parts, PartsNeeded
 from almenara.api.errors import describe_error, field_errors, first_sentence, problem_content
+from almenara.api.foreign import ForeignRoute, TemplateName
 from almenara.api.message_bodies import (
-    KEY_PATTERN,
     BatchIn,
     BatchItemIn,
+    IdempotencyKey,
     MessageBody,
     MessageIn,
 )
@@ -32,17 +33,6 @@ from almenara.models import Delivery, Message
 router = APIRouter(
     prefix="/v1", tags=["messages"], route_class=StrictRoute, responses=problems(409, 422, 503)
 )
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        max_length=255,
-        pattern=KEY_PATTERN,
-        description="Printable ASCII: the same key and message are stored once, for as long as "
-        "the message is kept.",
-    ),
-]
 
 
 class AcceptedDelivery(BaseModel):
@@ -115,7 +105,6 @@ router.add_api_route(
 )
 
 
-@router.post("/topics/{name}/messages", status_code=202, responses=problems(*BODY))
 async def accept_on_topic(
     name: Name,
     body: MessageBody,
@@ -123,12 +112,28 @@ async def accept_on_topic(
     sender: Sender,
     response: Response,
     *,
+    template: TemplateName = None,
     key: IdempotencyKey = None,
 ) -> AcceptedOut:
-    """Accept a message whose topic stands in the path, for webhooks."""
+    """Accept a message whose topic stands in the path, for webhooks.
+
+    With `template`, or on a topic with an `accept` mapping, any JSON body is taken, and the message
+    is made of it.
+    """
+    del template  # the route has read the body by it already
     sender.require_way(name, None)
     content = body.content(name, sender=sender.subject)
     return await _answer(await parts.acceptor.accept(content, key=key), parts, response)
+
+
+router.add_api_route(
+    "/topics/{name}/messages",
+    accept_on_topic,
+    methods=["POST"],
+    status_code=202,
+    responses=problems(*BODY),
+    route_class_override=ForeignRoute,
+)
 
 
 async def accepted_out(answer: Answer, parts: Parts) -> AcceptedOut:

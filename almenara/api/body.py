@@ -22,6 +22,9 @@ DEEPEST = 32
 MOST_MEMBERS = 1_000
 LARGEST_INTEGER = 2**53 - 1
 
+#: Where a request's scope holds a body that was read already.
+READ = "almenara.read_body"
+
 
 class UnreadableBodyError(HTTPException):
     """The body cannot be read; says where and what is allowed."""
@@ -43,6 +46,8 @@ class StrictRequest(Request):
         Raises:
             UnreadableBodyError: 400 for what is not JSON, 422 for what may not stand in it.
         """
+        if READ in self.scope:
+            return self.scope[READ]
         value = parse_json(await self.body())
         check_value(value)
         return value

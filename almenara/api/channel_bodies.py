@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field
 
 from almenara.api.dependencies import NewName, StrictModel
+from almenara.api.template_bodies import TemplateBody
 from almenara.errors import AlmenaraError
 from almenara.limits import State
 from almenara.models import Channel
@@ -103,6 +104,10 @@ class ChannelFields(StrictModel):
         description="How long a channel that has paused itself waits before one delivery tries "
         "it again; the wait doubles with each try that fails, up to 16 times the first.",
     )
+    template: TemplateBody | None = Field(
+        default=None,
+        description="How this channel words messages; a part that it leaves out is its topic's.",
+    )
 
 
 class ChannelIn(ChannelFields):
@@ -132,6 +137,7 @@ class ChannelOut(BaseModel):
     burst: int | None
     breaker_failures: int
     breaker_wait: str
+    template: dict[str, Any] | None
     #: `active` or `paused`; what waits for a paused channel stays pending.
     state: str
     #: Why it is paused: `operator`, `failures` or `misconfigured`.

@@ -23,6 +23,7 @@ from almenara.catalogue import Channels, Pausing, Topics
 from almenara.database import Database
 from almenara.errors import FieldError, InvalidInputError, NotFoundError
 from almenara.explain import Explainer
+from almenara.intake import Intake
 from almenara.ledger import Ledger
 from almenara.loader import Plugins
 from almenara.log import Log
@@ -36,6 +37,7 @@ class Parts:
     """The parts of one running application; ``app.py`` wires them."""
 
     acceptor: Acceptor
+    intake: Intake
     explainer: Explainer
     operator: Operator
     replays: Replays

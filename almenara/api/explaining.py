@@ -10,8 +10,9 @@ from pydantic import BaseModel, Field
 
 from almenara.api.authorization import READS_CONFIG
 from almenara.api.body import StrictRoute
-from almenara.api.dependencies import PartsNeeded
-from almenara.api.message_bodies import MessageIn
+from almenara.api.dependencies import Name, PartsNeeded
+from almenara.api.foreign import ForeignRoute, TemplateName
+from almenara.api.message_bodies import IdempotencyKey, MessageBody, MessageIn
 from almenara.api.problems import BODY, problems
 from almenara.deliveries import MessageStatus
 from almenara.dispatch import Preview
@@ -85,6 +86,21 @@ class ExplainedChannel(BaseModel):
     content: ExplainedContent | None
 
 
+class ExplainedMessage(BaseModel):
+    """A message as it would be stored."""
+
+    title: str | None
+    description: str
+    format: str
+    priority: int
+    tags: list[str]
+    reference: str | None
+    #: Yours, or what a template could not make of a foreign body.
+    metadata: dict[str, Any]
+    #: What a repetition would be recognized by.
+    idempotency_key: str | None
+
+
 class Explained(BaseModel):
     """What would happen to a message that came now."""
 
@@ -100,19 +116,48 @@ class Explained(BaseModel):
     revision: int
     #: In order, also those that would not get it.
     channels: list[ExplainedChannel]
+    message: ExplainedMessage = Field(
+        description="The message as it would be stored: where a template reads a foreign body, "
+        "what it makes of it."
+    )
 
 
 @router.post("/messages/explain", responses=problems(*BODY), dependencies=[READS_CONFIG])
-async def explain_message(body: MessageIn, parts: PartsNeeded) -> Explained:
+async def explain_message(
+    body: MessageIn, parts: PartsNeeded, key: IdempotencyKey = None
+) -> Explained:
     """Say what would happen to a message: its channels, why, and what each would send.
 
     Nothing is stored and nothing is sent. What would be refused is refused in the same words.
     """
     content = body.content(body.topic)
-    return _explained(await parts.explainer.explain(content, channel=body.channel))
+    return _explained(await parts.explainer.explain(content, channel=body.channel), key)
 
 
-def _explained(explanation: Explanation) -> Explained:
+async def explain_on_topic(
+    name: Name,
+    body: MessageBody,
+    parts: PartsNeeded,
+    *,
+    template: TemplateName = None,
+    key: IdempotencyKey = None,
+) -> Explained:
+    """Say what would happen to a body on a topic, a foreign one too."""
+    del template  # the route has read the body by it already
+    return _explained(await parts.explainer.explain(body.content(name)), key)
+
+
+router.add_api_route(
+    "/topics/{name}/messages/explain",
+    explain_on_topic,
+    methods=["POST"],
+    responses=problems(*BODY),
+    dependencies=[READS_CONFIG],
+    route_class_override=ForeignRoute,
+)
+
+
+def _explained(explanation: Explanation, key: str | None) -> Explained:
     topic, message = explanation.topic, explanation.message
     return Explained(
         topic=message.topic,
@@ -124,6 +169,16 @@ def _explained(explanation: Explanation) -> Explained:
         expires_at=message.expires_at,
         revision=explanation.revision,
         channels=[_channel(step) for step in explanation.steps],
+        message=ExplainedMessage(
+            title=message.title,
+            description=message.description,
+            format=message.format,
+            priority=message.priority,
+            tags=list(message.tags),
+            reference=message.reference,
+            metadata=dict(message.metadata),
+            idempotency_key=key,
+        ),
     )
 
 

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self
 
+from fastapi import Header
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, model_validator
 
 from almenara.api.dependencies import NAME_PATTERN, StrictModel, refusal, written_out
@@ -15,6 +16,17 @@ from almenara.plugin import Format
 
 #: An idempotency key: printable ASCII.
 KEY_PATTERN = r"^[\x20-\x7e]+$"
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        max_length=255,
+        pattern=KEY_PATTERN,
+        description="Printable ASCII: the same key and message are stored once, for as long as "
+        "the message is kept.",
+    ),
+]
 
 #: A message may be scheduled so far ahead.
 FURTHEST = timedelta(days=366)

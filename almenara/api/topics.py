@@ -21,6 +21,7 @@ from almenara.api.body import StrictRoute
 from almenara.api.dependencies import Name, NewName, PartsNeeded, StrictModel, refusal
 from almenara.api.errors import first_sentence
 from almenara.api.problems import BODY, problems
+from almenara.api.template_bodies import Accept, TemplateBody, accept_out, accept_stored
 from almenara.catalogue import StoredTopic, TopicSpec, TopicStep
 from almenara.conditions import find_mistakes
 from almenara.errors import InvalidInputError
@@ -43,6 +44,8 @@ class TopicChannelBody(StrictModel):
 
 
 _NAME = TypeAdapter(NewName)
+#: What stands in a topic's row as it is written.
+_PLAIN = {"strategy", "step_deadline_seconds", "enabled", "redact", "template", "accept"}
 
 
 def _as_object(value: object) -> object:
@@ -87,6 +90,15 @@ class TopicFields(StrictModel):
     redact: bool = Field(
         default=False,
         description="Whether the texts of a message are dropped when it is finished.",
+    )
+    template: TemplateBody | None = Field(
+        default=None,
+        description="How its messages are worded, unless a channel has words of its own.",
+    )
+    accept: Accept | None = Field(
+        default=None,
+        description="What any JSON that is posted to `/v1/topics/{name}/messages` means: the name "
+        "of a well-known sender, or templates; `null`: only messages are taken there.",
     )
 
     @model_validator(mode="after")
@@ -140,6 +152,8 @@ class TopicOut(BaseModel):
     channels: list[TopicChannelOut]
     enabled: bool
     redact: bool
+    template: dict[str, Any] | None
+    accept: dict[str, Any] | str | None
     created_at: datetime
     updated_at: datetime
 
@@ -198,9 +212,7 @@ async def change_topic(
     name: Name, body: TopicFields, parts: PartsNeeded, writer: ConfigWriter
 ) -> TopicOut:
     """Change what is given of a topic, and leave the rest."""
-    changes: dict[str, Any] = body.model_dump(
-        include=body.model_fields_set & {"strategy", "step_deadline_seconds", "enabled", "redact"}
-    )
+    changes = _written(body, body.model_fields_set & _PLAIN)
     steps = body.steps()
     if steps is not None:
         changes["channels"] = steps
@@ -226,6 +238,8 @@ def topic_out(stored: StoredTopic) -> TopicOut:
         ],
         enabled=topic.enabled,
         redact=topic.redact,
+        template=topic.template,
+        accept=accept_out(topic.accept),
         created_at=topic.created_at,
         updated_at=topic.updated_at,
     )
@@ -239,8 +253,13 @@ def _spec(name: str, body: TopicFields) -> TopicSpec:
     return TopicSpec(
         name=name,
         channels=steps,
-        strategy=body.strategy,
-        step_deadline_seconds=body.step_deadline_seconds,
-        enabled=body.enabled,
-        redact=body.redact,
+        **_written(body, _PLAIN),
     )
+
+
+def _written(body: TopicFields, names: set[str]) -> dict[str, Any]:
+    """Return what was written of a topic, as its row holds it."""
+    values = body.model_dump(include=names)
+    return values | {
+        name: accept_stored(value) for name, value in values.items() if name == "accept"
+    }

@@ -10,9 +10,9 @@ from almenara.secrets import is_sealed, masked
 
 _CHANNEL = (
     *("plugin", "enabled", "timeout_seconds", "retry_schedule", "concurrency", "on_unknown"),
-    *("rate", "burst", "breaker_failures", "breaker_wait"),
+    *("rate", "burst", "breaker_failures", "breaker_wait", "template"),
 )
-_TOPIC = ("strategy", "step_deadline_seconds", "enabled", "redact")
+_TOPIC = ("strategy", "step_deadline_seconds", "enabled", "redact", "template", "accept")
 
 
 def channel_state(channel: Channel) -> dict[str, Any]:

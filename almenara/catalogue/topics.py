@@ -40,6 +40,16 @@ class TopicSpec:
     step_deadline_seconds: int = 300
     enabled: bool = True
     redact: bool = False
+    #: How its messages are worded, checked already; ``None``: as they came.
+    template: dict[str, Any] | None = None
+    #: What the bodies of foreign webhooks mean, checked already; ``None``: it takes messages.
+    accept: dict[str, Any] | None = None
+
+
+#: What stands in a topic's row as it was written.
+_PLAIN = tuple(
+    one.name for one in dataclasses.fields(TopicSpec) if one.name not in {"name", "channels"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +137,7 @@ class Topics:
             old = TopicSpec(
                 name=stored.name,
                 channels=await _channels_of(stored, transaction.client),
-                strategy=stored.strategy,
-                step_deadline_seconds=stored.step_deadline_seconds,
-                enabled=stored.enabled,
-                redact=stored.redact,
+                **{name: getattr(stored, name) for name in _PLAIN},
             )
             spec = dataclasses.replace(old, **changes)
             return await self._store(transaction, stored, spec, by)
@@ -161,15 +168,7 @@ class Topics:
         now = self._clock()
         before = None if stored is None else await _state(stored, client)
         topic = stored or Topic(name=spec.name, created_at=now)
-        topic.update_from_dict(
-            {
-                "strategy": spec.strategy,
-                "step_deadline_seconds": spec.step_deadline_seconds,
-                "enabled": spec.enabled,
-                "redact": spec.redact,
-                "updated_at": now,
-            }
-        )
+        topic.update_from_dict({name: getattr(spec, name) for name in _PLAIN} | {"updated_at": now})
         await topic.save(using_db=client, force_create=stored is None)
         await TopicChannel.filter(topic_id=topic.id).using_db(client).delete()
         for position, (channel, step) in enumerate(zip(channels, spec.channels, strict=True)):

@@ -9,6 +9,7 @@ from typing import Any
 from almenara.cli.catalogue import yes_or_no
 from almenara.cli.moments import show_moment
 from almenara.cli.output import print_fields
+from almenara.cli.templates import template_fields
 
 
 def describe_state(channel: Mapping[str, Any]) -> str:
@@ -53,6 +54,7 @@ def print_channel(channel: Mapping[str, Any]) -> None:
             ("on unknown", channel["on_unknown"]),
             ("rate", _rate(channel)),
             ("breaker", _breaker(channel)),
+            *template_fields(channel),
             ("created", show_moment(channel["created_at"])),
             ("changed", show_moment(channel["updated_at"])),
             *((f"settings.{name}", _written(value)) for name, value in settings),

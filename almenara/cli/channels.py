@@ -22,6 +22,7 @@ from almenara.cli.groups import new_group
 from almenara.cli.messages import AsJson
 from almenara.cli.output import Column, print_json, print_line, print_table
 from almenara.cli.story import is_sent, print_deliveries
+from almenara.cli.templates import Template, read_template
 
 Assignments = Annotated[
     list[str] | None,
@@ -120,6 +121,7 @@ def create_channel(
     burst: Burst = None,
     breaker_failures: BreakerFailures = None,
     breaker_wait: BreakerWait = None,
+    template: Template = None,
     enabled: Enabled = None,
     as_json: AsJson = False,
 ) -> None:
@@ -135,19 +137,23 @@ def create_channel(
     a file; `key=-` to be asked for it without an echo (without a terminal: the next line of
     standard input), so that no secret stands in the shell's history.
     """
-    body = given(
-        name=name,
-        plugin=plugin,
-        settings=read_assignments(settings or []),
-        timeout_seconds=timeout,
-        retry_schedule=_read_schedule(retry),
-        concurrency=concurrency,
-        on_unknown=on_unknown,
-        burst=burst,
-        breaker_failures=breaker_failures,
-        breaker_wait=breaker_wait,
-        enabled=enabled,
-    ) | _read_rate(rate)
+    body = (
+        given(
+            name=name,
+            plugin=plugin,
+            settings=read_assignments(settings or []),
+            timeout_seconds=timeout,
+            retry_schedule=_read_schedule(retry),
+            concurrency=concurrency,
+            on_unknown=on_unknown,
+            burst=burst,
+            breaker_failures=breaker_failures,
+            breaker_wait=breaker_wait,
+            enabled=enabled,
+        )
+        | _read_rate(rate)
+        | read_template(template)
+    )
     print_written("Channel", "created", connect().post("/v1/channels", body), as_json=as_json)
 
 
@@ -166,6 +172,7 @@ def update_channel(
     burst: Burst = None,
     breaker_failures: BreakerFailures = None,
     breaker_wait: BreakerWait = None,
+    template: Template = None,
     enabled: Enabled = None,
     as_json: AsJson = False,
 ) -> None:
@@ -174,18 +181,22 @@ def update_channel(
     Example: `almenara channels update mail --set port=465 --unset username`
     """
     changed = dict.fromkeys(unset or []) | read_assignments(settings or [])
-    body = given(
-        plugin=plugin,
-        settings=changed or None,
-        timeout_seconds=timeout,
-        retry_schedule=_read_schedule(retry),
-        concurrency=concurrency,
-        on_unknown=on_unknown,
-        burst=burst,
-        breaker_failures=breaker_failures,
-        breaker_wait=breaker_wait,
-        enabled=enabled,
-    ) | _read_rate(rate)
+    body = (
+        given(
+            plugin=plugin,
+            settings=changed or None,
+            timeout_seconds=timeout,
+            retry_schedule=_read_schedule(retry),
+            concurrency=concurrency,
+            on_unknown=on_unknown,
+            burst=burst,
+            breaker_failures=breaker_failures,
+            breaker_wait=breaker_wait,
+            enabled=enabled,
+        )
+        | _read_rate(rate)
+        | read_template(template)
+    )
     refuse_nothing(body)
     answer = connect().call("PATCH", path_to("channels", name), body)
     print_written("Channel", "changed", answer, as_json=as_json)

@@ -70,12 +70,17 @@ def explain(
     if as_json:
         print_json(answer)
         return
-    print_fields(_whole(answer.body))
-    for one in answer.body["channels"]:
+    print_explained(answer.body)
+
+
+def print_explained(explained: Mapping[str, Any]) -> None:
+    """Print what would happen to a message."""
+    print_fields(_whole(explained))
+    for one in explained["channels"]:
         print_line("")
         print_fields(_channel(one))
         _print_content(one["content"])
-    if not any(one["would_send"] for one in answer.body["channels"]):
+    if not any(one["would_send"] for one in explained["channels"]):
         print_note("Nobody would get it.")
 
 

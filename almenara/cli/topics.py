@@ -21,6 +21,14 @@ from almenara.cli.groups import new_group
 from almenara.cli.messages import AsJson
 from almenara.cli.moments import show_moment
 from almenara.cli.output import Column, print_fields, print_json, print_line, print_table
+from almenara.cli.templates import (
+    Accept,
+    Template,
+    preview_topic,
+    read_accept,
+    read_template,
+    template_fields,
+)
 
 ChannelNames = Annotated[
     list[str] | None,
@@ -93,6 +101,8 @@ def create_topic(
     step_deadline: StepDeadline = None,
     enabled: Enabled = None,
     redact: Redact = None,
+    template: Template = None,
+    accept: Accept = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a topic.
@@ -101,7 +111,8 @@ def create_topic(
 
     Example: `almenara topics create ops --channel pager --condition 'pager={"priority": 1}'`
     """
-    body = given(
+    words = read_template(template) | read_accept(accept)
+    body = words | given(
         name=name,
         channels=_steps(channel or [], condition or []),
         strategy=strategy,
@@ -120,6 +131,8 @@ def update_topic(
     step_deadline: StepDeadline = None,
     enabled: Enabled = None,
     redact: Redact = None,
+    template: Template = None,
+    accept: Accept = None,
     as_json: AsJson = False,
 ) -> None:
     """Change what is given of a topic; channels replace those it has, with their conditions.
@@ -127,7 +140,8 @@ def update_topic(
     Example: `almenara topics update sales --channel team-slack --disabled`
     """
     steps = _steps(channel or [], condition or [])
-    body = given(
+    words = read_template(template) | read_accept(accept)
+    body = words | given(
         channels=steps or None,
         strategy=strategy,
         step_deadline_seconds=step_deadline,
@@ -151,6 +165,7 @@ topics.command("show")(show_topic)
 topics.command("create")(create_topic)
 topics.command("update")(update_topic)
 topics.command("delete")(delete_topic)
+topics.command("preview")(preview_topic)
 
 
 def _print_topic(topic: Mapping[str, Any]) -> None:
@@ -162,6 +177,7 @@ def _print_topic(topic: Mapping[str, Any]) -> None:
             ("strategy", _strategy(topic)),
             ("enabled", yes_or_no(topic["enabled"])),
             ("redact", yes_or_no(topic["redact"])),
+            *template_fields(topic),
             ("created", show_moment(topic["created_at"])),
             ("changed", show_moment(topic["updated_at"])),
         ]

@@ -15,11 +15,11 @@ from almenara.database import Database
 from almenara.deliveries import Claim, NewMessage, Result
 from almenara.dispatch.call import Ended, call_plugin
 from almenara.dispatch.contents import read_contents
-from almenara.dispatch.detach import detached
 from almenara.dispatch.instances import Instances
 from almenara.dispatch.leases import Leases
 from almenara.dispatch.verdict import judge
-from almenara.errors import PluginError, TemporaryError, UnavailableError
+from almenara.dispatch.wording import worded
+from almenara.errors import PermanentError, PluginError, TemporaryError, UnavailableError
 from almenara.ledger import Ledger, record_results, return_claims
 from almenara.loader import Instance
 from almenara.routing import ChannelRoute, Routing
@@ -124,18 +124,20 @@ class Dispatcher:
 
         try:
             kept = self._instances.kept(channel)
-        except PluginError as error:
+            message = await worded(
+                ready.message,
+                channel,
+                self._routing.table.topics.get(ready.message.topic or ""),
+                idempotency_key=str(ready.claim.delivery_id),
+            )
+        except (PluginError, PermanentError) as error:
             return Ended(error=error), frozenset()
         if kept is not None:
             built.append(kept)
         ended = await call_plugin(
             None if kept is None else kept.target,
             build,
-            detached(
-                ready.message,
-                channel=channel.name,
-                idempotency_key=str(ready.claim.delivery_id),
-            ),
+            message,
             timeout_seconds=channel.timeout_seconds,
             abandon=self._abandoned(),
         )

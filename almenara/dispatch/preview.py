@@ -12,14 +12,14 @@ from fastapi import BackgroundTasks
 
 from almenara.deliveries import NewMessage
 from almenara.dispatch.call import Ended, call_plugin
-from almenara.dispatch.detach import detached
 from almenara.dispatch.instances import Instances
 from almenara.dispatch.verdict import describe
-from almenara.errors import AlmenaraError, PluginError
+from almenara.dispatch.wording import worded
+from almenara.errors import AlmenaraError, PermanentError, PluginError
 from almenara.loader import Instance, mask
 from almenara.models import new_id
 from almenara.plugin import Message
-from almenara.routing import ChannelRoute
+from almenara.routing import ChannelRoute, TopicRoute
 
 #: A plugin has so long to be built and to say what it would send, in seconds.
 PREVIEW_SECONDS = 3.0
@@ -51,10 +51,20 @@ class Previewer:
         #: By channel: previews that go on in spite of their deadline. One is enough.
         self._lingering: dict[str, asyncio.Future[Any]] = {}
 
-    async def preview(self, channel: ChannelRoute, message: NewMessage) -> Preview:
-        """Return what a channel would send of a message; never raises what its plugin did."""
+    async def preview(
+        self, channel: ChannelRoute, message: NewMessage, topic: TopicRoute | None = None
+    ) -> Preview:
+        """Return what a channel would send of a message; never raises what its plugin did.
+
+        Args:
+            topic: where the message came in, whose words it may have.
+        """
         if channel.id in self._lingering:
             return Preview(error="A preview that was asked for before has not ended yet.")
+        try:
+            copy = await worded(message, channel, topic, idempotency_key=str(new_id()))
+        except PermanentError as error:
+            return Preview(error=error.message)
         built: list[Instance] = []
 
         def build() -> _Asked:
@@ -65,16 +75,16 @@ class Previewer:
         ended = await call_plugin(
             None,
             build,
-            detached(message, channel=channel.name, idempotency_key=str(new_id())),
+            copy,
             timeout_seconds=self._seconds,
             abandon=asyncio.get_running_loop().create_future(),
         )
         if ended.lingering is not None:
             self._lingering[channel.id] = ended.lingering
             ended.lingering.add_done_callback(lambda _: self._lingering.pop(channel.id, None))
-        return self._read(ended, message, built[0].secrets if built else ())
+        return self._read(ended, copy, built[0].secrets if built else ())
 
-    def _read(self, ended: Ended, message: NewMessage, secrets: Iterable[str]) -> Preview:
+    def _read(self, ended: Ended, message: Message, secrets: Iterable[str]) -> Preview:
         if ended.timed_out:
             return Preview(error=f"The plugin had not answered after {self._seconds:g} s.")
         if ended.error is None and ended.value is _NO_PREVIEW:
@@ -106,7 +116,7 @@ def _refused(error: BaseException, secrets: Iterable[str]) -> Preview:
     return Preview(error=text if own else f"The plugin raised {text}")
 
 
-def _as_it_is(message: NewMessage) -> Mapping[str, Any]:
+def _as_it_is(message: Message) -> Mapping[str, Any]:
     return {
         "title": message.title,
         "description": message.description,

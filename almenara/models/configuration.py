@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from tortoise import fields
@@ -48,6 +49,8 @@ class Channel(Model):
     breaker_failures = fields.IntField(default=20, db_default=20)
     #: How long a paused channel waits for its first probe, such as ``30s``.
     breaker_wait = fields.CharField(max_length=16, default="30s", db_default="30s")
+    #: How it words messages, see ``templates``; ``None``: as its topic does.
+    template = fields.JSONField[dict[str, Any]](null=True)
     #: Moves with each change of this channel.
     revision = fields.BigIntField(default=1)
     created_at = fields.DatetimeField()
@@ -101,6 +104,10 @@ class Topic(Model):
     #: Whether the texts of its messages are dropped when they are finished.
     redact = fields.BooleanField(default=False, db_default=False)
     enabled = fields.BooleanField(default=True)
+    #: How its messages are worded, see ``templates``; ``None``: as they came.
+    template = fields.JSONField[dict[str, Any]](null=True)
+    #: What bodies of foreign webhooks mean, see ``templates``; ``None``: it takes messages.
+    accept = fields.JSONField[dict[str, Any]](null=True)
     created_at = fields.DatetimeField()
     updated_at = fields.DatetimeField()
 

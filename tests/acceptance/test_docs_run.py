@@ -190,6 +190,23 @@ def _send_to(reader: Reader, http: HttpReceiver, smtp: SmtpReceiver) -> None:
     reader.api("PATCH", "/v1/channels/backoffice-mail", {"settings": here | gone})
 
 
+async def test_messages_are_worded_and_webhooks_taken(tmp_path: Path) -> None:
+    words, api, named, own, preview = blocks(read("docs/howto/word-messages.md"), "sh")
+    with ServerProcess(tmp_path) as server:
+        reader = Reader(server, tmp_path)
+        await reader.type(words)
+        await reader.settled()
+        assert "**Ana** ordered 2 things for 19.50 EUR" in server.output
+        await reader.type(api)
+        assert json.loads(await reader.type(named))["topic"] == "hello"
+        assert json.loads((await reader.type(own)).splitlines()[-1])["topic"] == "monitor"
+        [taken, _, _] = reader.api("GET", "/v1/messages")["data"]
+        assert (taken["title"], taken["priority"]) == ("shop.example.org is down", 1)
+        written = await reader.type(preview)
+        assert "shop.example.org is up" in written
+        assert "It would send:" in written
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/howto/write-a-plugin.md"])
 async def test_the_plugins_on_the_page_load_and_send(page: str, tmp_path: Path) -> None:
     classes = _write_plugins(blocks(read(page), "python"), tmp_path)

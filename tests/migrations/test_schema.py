@@ -33,7 +33,7 @@ NAMES = [module.name for module in iter_modules(almenara.migrations.__path__)]
 INDEXES: list[str] = [
     statement
     for name in NAMES
-    for statement in import_module(f"almenara.migrations.{name}").INDEXES
+    for statement in getattr(import_module(f"almenara.migrations.{name}"), "INDEXES", ())
 ]
 
 MODELS = (

@@ -152,6 +152,8 @@ def a_topic(**changes: Any) -> dict[str, Any]:
         "channels": [{"channel": "team-slack"}, {"channel": "backoffice-mail"}],
         "enabled": True,
         "redact": False,
+        "template": None,
+        "accept": None,
         "created_at": BEGIN,
         "updated_at": BEGIN,
     } | changes
@@ -171,6 +173,7 @@ def a_channel(**changes: Any) -> dict[str, Any]:
         "burst": None,
         "breaker_failures": 20,
         "breaker_wait": "30s",
+        "template": None,
         "state": "active",
         "state_reason": None,
         "state_detail": None,
