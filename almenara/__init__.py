@@ -13,8 +13,15 @@ if TYPE_CHECKING:
     from fastapi import BackgroundTasks
     from pydantic import SecretStr
 
+    from almenara.attachment import Attachment
     from almenara.egress import HttpResponse, raise_for_status, request
-    from almenara.errors import ChannelError, PermanentError, RateLimitedError, TemporaryError
+    from almenara.errors import (
+        ChannelError,
+        PermanentError,
+        RateLimitedError,
+        TemplateError,
+        TemporaryError,
+    )
     from almenara.formats import as_chat_marks, as_html, as_markdown, as_text, cut
     from almenara.plugin import (
         Message,
@@ -24,10 +31,12 @@ if TYPE_CHECKING:
         SecretUrl,
         WebUrl,
     )
+    from almenara.templates import Template
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Attachment",
     "BackgroundTasks",
     "ChannelError",
     "HttpResponse",
@@ -39,6 +48,8 @@ __all__ = [
     "Receipt",
     "SecretStr",
     "SecretUrl",
+    "Template",
+    "TemplateError",
     "TemporaryError",
     "WebUrl",
     "__version__",
@@ -52,6 +63,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Attachment": "almenara.attachment",
     "BackgroundTasks": "fastapi",
     "ChannelError": "almenara.errors",
     "HttpResponse": "almenara.egress",
@@ -63,6 +75,8 @@ _HOMES = {
     "Receipt": "almenara.plugin",
     "SecretStr": "pydantic",
     "SecretUrl": "almenara.plugin",
+    "Template": "almenara.templates",
+    "TemplateError": "almenara.errors",
     "TemporaryError": "almenara.errors",
     "WebUrl": "almenara.plugin",
     "as_chat_marks": "almenara.formats",

@@ -53,6 +53,7 @@ from almenara.retention import Retention
 from almenara.routing import UNTOUCHED
 from almenara.sending import MakeQueue, Sending, queue_for, sending, utc_now
 from almenara.settings import Settings
+from almenara.uploads import Uploads
 
 
 def build(settings: Settings) -> FastAPI:
@@ -178,6 +179,7 @@ def _parts(behind: Sending) -> Parts:
             lease=wiring.dispatcher.leases.length,
         ),
         intake=Intake(routing),
+        uploads=Uploads(ledger=ledger, clock=clock),
         explainer=Explainer(
             routing=routing, plugins=plugins, previewer=Previewer(behind.instances), clock=clock
         ),

@@ -21,6 +21,9 @@ from almenara.database import Database, read_id, read_timestamp
 from almenara.errors import AlmenaraError, ConfigurationError
 from almenara.migrations import migrate, missing_migrations
 from almenara.models import (
+    AttachmentChunk,
+    AttachmentContent,
+    AttachmentUse,
     Attempt,
     AuditEntry,
     Channel,
@@ -41,10 +44,11 @@ from almenara.settings import Settings
 TABLES: tuple[type[Model], ...] = (
     *(Configuration, Channel, ChannelState, Topic, TopicChannel),
     *(Message, IdempotencyKey, Delivery, Attempt, Replay, AuditEntry),
+    *(AttachmentContent, AttachmentChunk, AttachmentUse),
 )
 
-#: So many rows are in memory at once.
-_ROWS_AT_ONCE = 5_000
+#: So many rows are in memory at once; of chunks fewer, as each is 256 KiB.
+_ROWS_AT_ONCE, _CHUNKS_AT_ONCE = 5_000, 20
 #: A table is reckoned to be the same if this sum over its rows is.
 _DIGEST_BYTES = 16
 
@@ -69,6 +73,12 @@ class _Table:
     def names(self) -> str:
         """The columns, for SQL."""
         return ", ".join(self.columns)
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many rows are in memory at once."""
+        has_bytes = any(isinstance(one, fields.BinaryField) for one in self.columns.values())
+        return _CHUNKS_AT_ONCE if has_bytes else _ROWS_AT_ONCE
 
     def records(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[object, ...]]:
         """Return rows of either database as PostgreSQL's driver takes them."""
@@ -175,7 +185,7 @@ async def _copy(source: Database, connection: Connection, table: _Table, tell: T
         after, values = ("", ()) if last is None else (f"WHERE {table.key} > $1", (last,))
         rows = await source.fetch(
             f"SELECT {table.names} FROM {table.name} {after} ORDER BY {table.key}"
-            f" LIMIT {_ROWS_AT_ONCE}",
+            f" LIMIT {table.rows_at_once}",
             *values,
         )
         if not rows:
@@ -202,7 +212,7 @@ async def _compare(connection: Connection, table: _Table, count: int, digest: in
     """Read everything again from the new database, and see that it is what was written."""
     seen, found = 0, 0
     cursor = await connection.cursor(f"SELECT {table.names} FROM {table.name}")
-    while rows := await cursor.fetch(_ROWS_AT_ONCE):
+    while rows := await cursor.fetch(table.rows_at_once):
         seen, found = seen + len(rows), _added(found, table.records(rows), table)
     if (seen, found) != (count, digest):
         raise ConfigurationError(

@@ -28,6 +28,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from almenara.attachment import Attachment
+
 #: The types of a value that must not be seen.
 _SECRETS = (SecretStr, SecretBytes, Secret)
 
@@ -82,8 +84,8 @@ class Message(BaseModel):
     data: dict[str, Any] = Field(default_factory=dict)
     #: Recipients named by the sender, for channels that allow it.
     to: list[str] = Field(default_factory=list)
-    #: Files; always empty until attachments can be sent.
-    attachments: list[Any] = Field(default_factory=list)
+    #: Files, for a class whose ``carries_attachments`` is true; for others, a note in the text.
+    attachments: list[Attachment] = Field(default_factory=list)
     #: The sender's own reference, such as an order number.
     reference: str | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
@@ -116,7 +118,8 @@ class Plugin(Protocol):
 
     A plugin may have more methods, which are not asked for here, so that the one is enough:
     ``preview(message)``, sync or ``async``, returns what would be sent, a text or JSON values by
-    name, and sends nothing; ``close()`` is called when an instance is not needed any more.
+    name, and sends nothing; ``close()`` is called when an instance is not needed any more. A class
+    attribute ``carries_attachments = True`` says that it sends the files of a message.
     """
 
     def send_message(

@@ -18,6 +18,7 @@ from almenara.database import Database
 from almenara.database.faults import Fault, classify
 from almenara.errors import UnavailableError
 from almenara.ledger import Ledger
+from almenara.ledger.attachments import purge_contents
 from almenara.ledger.purge import find_old, find_unredacted, purge_messages, redact_messages
 from almenara.telemetry import get_logger
 from almenara.trail import MOST_FORGOTTEN, forget
@@ -28,6 +29,8 @@ log = get_logger("retention")
 _REDACT_EVERY = 2.0
 #: What is old is looked for so often, in seconds.
 _PURGE_EVERY = 3600.0
+#: Contents that no message names are looked for so often, in seconds.
+_ORPHANS_EVERY = 600.0
 #: After a failure it is tried again at the latest then, in seconds.
 _RETRY_AFTER = 60.0
 
@@ -70,7 +73,10 @@ class Retention:
 
     def start(self) -> None:
         """Begin; the first round is made at once."""
-        rounds: list[tuple[Callable[[], Awaitable[int]], float]] = [(self.redact, _REDACT_EVERY)]
+        rounds: list[tuple[Callable[[], Awaitable[int]], float]] = [
+            (self.redact, _REDACT_EVERY),
+            (self.purge_attachments, _ORPHANS_EVERY),
+        ]
         if self._days:
             rounds.append((self.purge, _PURGE_EVERY))
         if self._audit_days:
@@ -120,6 +126,22 @@ class Retention:
             count += deleted
             if deleted < MOST_FORGOTTEN:
                 break
+        return count
+
+    async def purge_attachments(self) -> int:
+        """Delete every content that no message names any more, and return how many.
+
+        Raises:
+            UnavailableError: the database cannot just now; what was deleted stays so.
+        """
+        count = 0
+        while not self._closing.is_set():
+            if not await self._in_turn(partial(purge_contents, now=self._clock())):
+                break
+            count += 1
+        if count:
+            log.info("attachments_purged", content_count=count)
+        await self._wipe()
         return count
 
     async def redact(self) -> int:

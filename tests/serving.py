@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 import time
 from collections import defaultdict
@@ -83,7 +84,11 @@ class Client:
     async def call(self, method: str, path: str, body: Any = None, **kwargs: Any) -> Answer:
         """Make one request."""
         if body is not None:
-            kwargs["json"] = body
+            # In a file, as aiohttp will have large ones.
+            kwargs["data"] = io.BytesIO(json.dumps(body).encode())
+            kwargs["headers"] = {"Content-Type": "application/json"} | dict(
+                kwargs.get("headers") or {}
+            )
         async with self._session.request(method, self.url + path, **kwargs) as response:
             return Answer(response.status, response.headers, await response.text())
 

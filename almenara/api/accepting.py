@@ -12,11 +12,13 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ValidationError
 
 from almenara.accept import Answer
+from almenara.api.attachment_bodies import uploads_of
 from almenara.api.authorization import Sender
 from almenara.api.body import BatchRoute, StrictRoute, UnreadableBodyError, check_value
 from almenara.api.dependencies import Name, Parts, PartsNeeded
 from almenara.api.errors import describe_error, field_errors, first_sentence, problem_content
 from almenara.api.foreign import ForeignRoute, TemplateName
+from almenara.api.incoming import FORM, MessageRoute
 from almenara.api.message_bodies import (
     BatchIn,
     BatchItemIn,
@@ -70,7 +72,6 @@ class BatchOut(BaseModel):
     data: list[BatchItem]
 
 
-@router.post("/messages", status_code=202, responses=problems(*BODY))
 async def accept_message(
     body: MessageIn,
     parts: PartsNeeded,
@@ -84,9 +85,19 @@ async def accept_message(
     answered by the first message, with `duplicate: true`.
     """
     sender.require_way(body.topic, body.channel)
-    content = body.content(body.topic, sender=sender.subject)
-    answer = await parts.acceptor.accept(content, channel=body.channel, key=key)
+    answer = await _accept(body, body.topic, parts, sender, channel=body.channel, key=key)
     return await _answer(answer, parts, response)
+
+
+router.add_api_route(
+    "/messages",
+    accept_message,
+    methods=["POST"],
+    status_code=202,
+    responses=problems(*BODY),
+    route_class_override=MessageRoute,
+    openapi_extra=FORM,
+)
 
 
 async def accept_batch(body: BatchIn, parts: PartsNeeded, sender: Sender) -> BatchOut:
@@ -122,8 +133,7 @@ async def accept_on_topic(
     """
     del template  # the route has read the body by it already
     sender.require_way(name, None)
-    content = body.content(name, sender=sender.subject)
-    return await _answer(await parts.acceptor.accept(content, key=key), parts, response)
+    return await _answer(await _accept(body, name, parts, sender, key=key), parts, response)
 
 
 router.add_api_route(
@@ -133,6 +143,7 @@ router.add_api_route(
     status_code=202,
     responses=problems(*BODY),
     route_class_override=ForeignRoute,
+    openapi_extra=FORM,
 )
 
 
@@ -167,6 +178,21 @@ def _accepted_out(
     )
 
 
+async def _accept(
+    body: MessageBody,
+    topic: str | None,
+    parts: Parts,
+    sender: Principal,
+    *,
+    channel: str | None = None,
+    key: str | None = None,
+) -> Answer:
+    """Store what a message brings, then the message."""
+    files = await parts.uploads.store(uploads_of(body.attachments))
+    content = body.content(topic, sender=sender.subject, attachments=files)
+    return await parts.acceptor.accept(content, channel=channel, key=key)
+
+
 async def _answer(answer: Answer, parts: Parts, response: Response) -> AcceptedOut:
     response.headers["Location"] = f"/v1/messages/{answer.message_id}"
     if answer.duplicate:
@@ -179,9 +205,8 @@ async def _accept_item(item: Any, parts: Parts, sender: Principal) -> BatchItem:
         check_value(item)
         body = BatchItemIn.model_validate(item)
         sender.require_way(body.topic, body.channel)
-        content = body.content(body.topic, sender=sender.subject)
-        answer = await parts.acceptor.accept(
-            content, channel=body.channel, key=body.idempotency_key
+        answer = await _accept(
+            body, body.topic, parts, sender, channel=body.channel, key=body.idempotency_key
         )
     except ValidationError as error:
         errors = field_errors(error.errors(include_input=False, include_url=False))

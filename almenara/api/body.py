@@ -30,9 +30,15 @@ class UnreadableBodyError(HTTPException):
     """The body cannot be read; says where and what is allowed."""
 
     def __init__(
-        self, status_code: int, code: str, detail: str, errors: tuple[FieldError, ...] = ()
+        self,
+        status_code: int,
+        code: str,
+        detail: str,
+        errors: tuple[FieldError, ...] = (),
+        *,
+        headers: dict[str, str] | None = None,
     ) -> None:
-        super().__init__(status_code=status_code, detail=detail)
+        super().__init__(status_code=status_code, detail=detail, headers=headers)
         self.code = code
         self.errors = errors
 

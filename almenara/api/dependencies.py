@@ -30,6 +30,7 @@ from almenara.log import Log
 from almenara.operate import Operator
 from almenara.queues.base import Queue
 from almenara.replay import Replays
+from almenara.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Parts:
 
     acceptor: Acceptor
     intake: Intake
+    uploads: Uploads
     explainer: Explainer
     operator: Operator
     replays: Replays

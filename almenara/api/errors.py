@@ -187,7 +187,13 @@ async def _validation(_request: Request, error: Exception) -> JSONResponse:
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, StarletteHTTPException)  # noqa: S101 - registered for this class
     if isinstance(error, UnreadableBodyError):
-        return problem(error.status_code, error.code, str(error.detail), errors=error.errors)
+        return problem(
+            error.status_code,
+            error.code,
+            str(error.detail),
+            errors=error.errors,
+            headers=dict(error.headers or {}),
+        )
     status = error.status_code
     headers = dict(error.headers or {})
     if status == HTTPStatus.METHOD_NOT_ALLOWED:

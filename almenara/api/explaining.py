@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from almenara.api.attachment_bodies import AttachmentOut, uploads_of
 from almenara.api.authorization import READS_CONFIG
 from almenara.api.body import StrictRoute
 from almenara.api.dependencies import Name, PartsNeeded
 from almenara.api.foreign import ForeignRoute, TemplateName
+from almenara.api.incoming import FORM, MessageRoute
 from almenara.api.message_bodies import IdempotencyKey, MessageBody, MessageIn
 from almenara.api.problems import BODY, problems
 from almenara.deliveries import MessageStatus
@@ -19,6 +22,7 @@ from almenara.dispatch import Preview
 from almenara.explain import Explanation, Step
 from almenara.retry import write_duration
 from almenara.routing import ChannelRoute
+from almenara.uploads import describe
 
 router = APIRouter(
     prefix="/v1", tags=["messages"], route_class=StrictRoute, responses=problems(422, 503)
@@ -97,6 +101,7 @@ class ExplainedMessage(BaseModel):
     reference: str | None
     #: Yours, or what a template could not make of a foreign body.
     metadata: dict[str, Any]
+    attachments: list[AttachmentOut]
     #: What a repetition would be recognized by.
     idempotency_key: str | None
 
@@ -122,7 +127,6 @@ class Explained(BaseModel):
     )
 
 
-@router.post("/messages/explain", responses=problems(*BODY), dependencies=[READS_CONFIG])
 async def explain_message(
     body: MessageIn, parts: PartsNeeded, key: IdempotencyKey = None
 ) -> Explained:
@@ -130,8 +134,20 @@ async def explain_message(
 
     Nothing is stored and nothing is sent. What would be refused is refused in the same words.
     """
-    content = body.content(body.topic)
+    files = await describe(uploads_of(body.attachments))
+    content = body.content(body.topic, attachments=files)
     return _explained(await parts.explainer.explain(content, channel=body.channel), key)
+
+
+router.add_api_route(
+    "/messages/explain",
+    explain_message,
+    methods=["POST"],
+    responses=problems(*BODY),
+    dependencies=[READS_CONFIG],
+    route_class_override=MessageRoute,
+    openapi_extra=FORM,
+)
 
 
 async def explain_on_topic(
@@ -144,7 +160,9 @@ async def explain_on_topic(
 ) -> Explained:
     """Say what would happen to a body on a topic, a foreign one too."""
     del template  # the route has read the body by it already
-    return _explained(await parts.explainer.explain(body.content(name)), key)
+    files = await describe(uploads_of(body.attachments))
+    content = body.content(name, attachments=files)
+    return _explained(await parts.explainer.explain(content), key)
 
 
 router.add_api_route(
@@ -154,6 +172,7 @@ router.add_api_route(
     responses=problems(*BODY),
     dependencies=[READS_CONFIG],
     route_class_override=ForeignRoute,
+    openapi_extra=FORM,
 )
 
 
@@ -177,6 +196,7 @@ def _explained(explanation: Explanation, key: str | None) -> Explained:
             tags=list(message.tags),
             reference=message.reference,
             metadata=dict(message.metadata),
+            attachments=[AttachmentOut(**asdict(one)) for one in message.attachments],
             idempotency_key=key,
         ),
     )

@@ -9,10 +9,10 @@ from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
-from starlette.types import Message
 
-from almenara.api.body import DEEPEST, LARGEST_INTEGER, READ, StrictRoute, UnreadableBodyError
+from almenara.api.body import DEEPEST, LARGEST_INTEGER, UnreadableBodyError
 from almenara.api.dependencies import Parts
+from almenara.api.incoming import MessageRoute, bringing
 from almenara.api.template_bodies import Sender
 from almenara.templates import Reading
 
@@ -25,7 +25,7 @@ TemplateName = Annotated[
 LARGEST = 1_048_576
 
 
-class ForeignRoute(StrictRoute):
+class ForeignRoute(MessageRoute):
     """A route on a topic that also takes what well-known senders post.
 
     Where ``?template=`` or the topic's ``accept`` says how to read a body, what the route is given
@@ -33,7 +33,7 @@ class ForeignRoute(StrictRoute):
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap the strict handler."""
+        """Wrap the handler of messages."""
         handler = super().get_route_handler()
 
         async def translating(request: Request) -> Response:
@@ -57,19 +57,9 @@ async def _translated(request: Request, reading: Reading, parts: Parts) -> Reque
         )
     value = await asyncio.to_thread(read_foreign, body)
     made = await parts.intake.translate(reading, value, dict(request.headers))
-    headers = [
-        (name, value)
-        for name, value in request.scope["headers"]
-        if name not in {b"content-type", b"content-encoding"}
-    ]
-    headers.append((b"content-type", b"application/json"))
-    if made.key is not None and "idempotency-key" not in request.headers:
-        headers.append((b"idempotency-key", made.key.encode()))
-    return Request({**request.scope, "headers": headers, READ: made.body}, _no_more)
-
-
-async def _no_more() -> Message:
-    return {"type": "http.request", "body": b"{}", "more_body": False}
+    key = made.key if "idempotency-key" not in request.headers else None
+    headers = [] if key is None else [(b"idempotency-key", key.encode())]
+    return bringing(request, made.body, headers=headers)
 
 
 def read_foreign(body: bytes) -> Any:

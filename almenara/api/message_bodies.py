@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self
 
 from fastapi import Header
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, model_validator
 
+from almenara.api.attachment_bodies import Attachments
 from almenara.api.dependencies import NAME_PATTERN, StrictModel, refusal, written_out
-from almenara.deliveries import NewMessage
+from almenara.deliveries import AttachedFile, NewMessage
 from almenara.models import new_id
 from almenara.plugin import Format
 
@@ -72,6 +74,9 @@ class MessageBody(StrictModel):
     to: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=320)]], Field(max_length=100)
     ] = Field(default_factory=list, description="Recipients, for channels that allow it.")
+    attachments: Attachments = Field(
+        default_factory=list, description="Files, 10 MiB together, for channels that carry them."
+    )
     reference: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
         default=None, description="Your own reference; the log can be searched for it."
     )
@@ -96,14 +101,25 @@ class MessageBody(StrictModel):
             )
         return self
 
-    def content(self, topic: str | None, *, sender: str | None = None) -> NewMessage:
-        """Return the message as accepting takes it."""
+    def content(
+        self,
+        topic: str | None,
+        *,
+        sender: str | None = None,
+        attachments: Sequence[AttachedFile] = (),
+    ) -> NewMessage:
+        """Return the message as accepting takes it.
+
+        Args:
+            attachments: what it brings, which is stored already.
+        """
         return NewMessage(
             id=new_id(),
             topic=topic,
             sender=sender,
             created_at=datetime.now(UTC),
-            **self.model_dump(exclude={"topic", "channel", "idempotency_key"}),
+            attachments=attachments,
+            **self.model_dump(exclude={"topic", "channel", "idempotency_key", "attachments"}),
         )
 
 

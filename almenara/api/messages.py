@@ -11,6 +11,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
+from almenara.api.attachment_bodies import AttachmentOut
 from almenara.api.authorization import ManagedMessageId, Manager, Reader, ReadMessageId
 from almenara.api.body import StrictRoute
 from almenara.api.deliveries import DeliveryOut, delivery_out
@@ -51,6 +52,7 @@ class MessageOut(BaseModel):
     #: Whose token it came with.
     sender: str | None
     metadata: dict[str, Any]
+    attachments: list[AttachmentOut]
     send_at: datetime | None
     expires_at: datetime | None
     collapse_key: str | None
@@ -160,5 +162,8 @@ def story_out(story: Story) -> MessageStory:
 
 
 def _fields(message: Message) -> dict[str, Any]:
-    names = set(MessageOut.model_fields) - {"to"}
-    return {name: getattr(message, name) for name in names} | {"to": message.recipients}
+    names = set(MessageOut.model_fields) - {"to", "attachments"}
+    return {name: getattr(message, name) for name in names} | {
+        "to": message.recipients,
+        "attachments": message.attachments or [],
+    }

@@ -11,7 +11,7 @@ from almenara.deliveries.claims import claim_due
 from almenara.deliveries.leases import Held, renew
 from almenara.deliveries.messages import lock_messages, refresh_messages
 from almenara.deliveries.operator import cancel, give_back, insert, release
-from almenara.deliveries.rows import Key, NewDelivery, NewMessage, Plan
+from almenara.deliveries.rows import AttachedFile, Key, NewDelivery, NewMessage, Plan
 from almenara.deliveries.staleness import collapse, expire
 from almenara.deliveries.states import (
     DEATHS_ALLOWED,
@@ -36,6 +36,7 @@ __all__ = [
     "HAS_ITS_TURN",
     "LEASE",
     "TRANSITIONS",
+    "AttachedFile",
     "Claim",
     "Held",
     "Key",

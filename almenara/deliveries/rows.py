@@ -13,6 +13,18 @@ from almenara.plugin import Format
 
 
 @dataclass(frozen=True, slots=True)
+class AttachedFile:
+    """A file that a message brings; its content is stored before the message."""
+
+    name: str
+    media_type: str
+    #: In bytes.
+    size: int
+    #: The content's, in hexadecimal.
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class NewMessage:
     """A message to be inserted, as received."""
 
@@ -28,6 +40,7 @@ class NewMessage:
     to: Sequence[str] = ()
     reference: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    attachments: Sequence[AttachedFile] = ()
     sender: str | None = None
     send_at: datetime | None = None
     expires_at: datetime | None = None

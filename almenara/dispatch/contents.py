@@ -8,11 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from almenara.database import Database, Row, Transaction, read_id, read_timestamp
-from almenara.deliveries import NewMessage
+from almenara.deliveries import AttachedFile, NewMessage
 
 _COLUMNS = (
     "id, topic, description, created_at, title, format, priority, tags, data, recipients,"
-    " reference, metadata, sender, send_at, expires_at, collapse_key"
+    " reference, metadata, attachments, sender, send_at, expires_at, collapse_key"
 )
 
 
@@ -40,11 +40,16 @@ def _content(row: Row) -> NewMessage:
         to=_json(row["recipients"]),
         reference=row["reference"],
         metadata=_json(row["metadata"]),
+        attachments=_files(row["attachments"]),
         sender=row["sender"],
         send_at=row["send_at"] and read_timestamp(row["send_at"]),
         expires_at=row["expires_at"] and read_timestamp(row["expires_at"]),
         collapse_key=row["collapse_key"],
     )
+
+
+def _files(value: Any) -> tuple[AttachedFile, ...]:
+    return () if value is None else tuple(AttachedFile(**one) for one in _json(value))
 
 
 def _json(value: Any) -> Any:

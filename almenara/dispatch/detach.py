@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from almenara.deliveries import NewMessage
+from almenara.dispatch.attached import Attach
 from almenara.plugin import Message
 
 
-def detached(message: NewMessage, *, channel: str, idempotency_key: str) -> Message:
+def detached(message: NewMessage, *, channel: str, idempotency_key: str, attach: Attach) -> Message:
     """Detach a message for one plugin: what the plugin does to it reaches nobody else."""
     return Message.model_construct(
         id=message.id,
@@ -21,7 +22,7 @@ def detached(message: NewMessage, *, channel: str, idempotency_key: str) -> Mess
         tags=list(message.tags),
         data=_copied(message.data),
         to=list(message.to),
-        attachments=[],
+        attachments=attach(message.attachments) if message.attachments else [],
         reference=message.reference,
         metadata=_copied(message.metadata),
         created_at=message.created_at,

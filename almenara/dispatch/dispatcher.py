@@ -13,6 +13,7 @@ import structlog
 
 from almenara.database import Database
 from almenara.deliveries import Claim, NewMessage, Result
+from almenara.dispatch.attached import files_in
 from almenara.dispatch.call import Ended, call_plugin
 from almenara.dispatch.contents import read_contents
 from almenara.dispatch.instances import Instances
@@ -67,6 +68,7 @@ class Dispatcher:
         self._routing = routing
         self._instances = instances
         self._clock = clock
+        self._attach = files_in(database)
         #: The claims whose attempts are under way here.
         self.leases = leases
         self._abandon: asyncio.Future[None] | None = None
@@ -129,6 +131,8 @@ class Dispatcher:
                 channel,
                 self._routing.table.topics.get(ready.message.topic or ""),
                 idempotency_key=str(ready.claim.delivery_id),
+                attach=self._attach,
+                carries_attachments=self._instances.carry_attachments(channel),
             )
         except (PluginError, PermanentError) as error:
             return Ended(error=error), frozenset()

@@ -41,6 +41,14 @@ class Instances:
         current = self._plugins.get(channel.plugin).revision
         return instance if found_revision == current else None
 
+    def carry_attachments(self, channel: ChannelRoute) -> bool:
+        """Tell whether the channel's plugin sends files.
+
+        Raises:
+            PluginError: it cannot be found any more.
+        """
+        return getattr(self._plugins.get(channel.plugin).cls, "carries_attachments", False) is True
+
     def build(self, channel: ChannelRoute) -> Instance:
         """Return the channel's plugin, built if need be.
 

@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import BackgroundTasks
 
 from almenara.deliveries import NewMessage
+from almenara.dispatch.attached import describe_files
 from almenara.dispatch.call import Ended, call_plugin
 from almenara.dispatch.instances import Instances
 from almenara.dispatch.verdict import describe
@@ -62,8 +63,15 @@ class Previewer:
         if channel.id in self._lingering:
             return Preview(error="A preview that was asked for before has not ended yet.")
         try:
-            copy = await worded(message, channel, topic, idempotency_key=str(new_id()))
-        except PermanentError as error:
+            copy = await worded(
+                message,
+                channel,
+                topic,
+                idempotency_key=str(new_id()),
+                attach=describe_files,
+                carries_attachments=self._instances.carry_attachments(channel),
+            )
+        except (PermanentError, PluginError) as error:
             return Preview(error=error.message)
         built: list[Instance] = []
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -26,6 +26,7 @@ from almenara.deliveries import (
     rescue,
     settle,
 )
+from almenara.ledger.attachments import insert_uses
 from almenara.ledger.idempotency import Acceptance, Accepted, keep_keys
 from almenara.ledger.purge import drop_attempt_texts
 from almenara.limits import allow, note, use
@@ -104,6 +105,7 @@ async def insert_messages(transaction: Transaction, plans: Sequence[Plan]) -> No
             "recipients": "jsonb",
             "reference": "text",
             "metadata": "jsonb",
+            "attachments": "jsonb",
             "sender": "text",
             "send_at": "timestamptz",
             "expires_at": "timestamptz",
@@ -113,6 +115,7 @@ async def insert_messages(transaction: Transaction, plans: Sequence[Plan]) -> No
         },
         [_message_row(plan) for plan in plans],
     )
+    await insert_uses(transaction, [plan.message for plan in plans])
     await insert(transaction, [delivery for plan in plans for delivery in plan.deliveries])
 
 
@@ -260,6 +263,7 @@ def _message_row(plan: Plan) -> tuple[object, ...]:
         json.dumps(list(message.to)),
         message.reference,
         json.dumps(dict(message.metadata)),
+        json.dumps([asdict(one) for one in message.attachments]) if message.attachments else None,
         message.sender,
         message.send_at,
         message.expires_at,

@@ -86,6 +86,7 @@ async def purge_messages(transaction: Transaction, ids: Sequence[UUID], *, befor
         ("attempt", "message_id"),
         ("delivery", "message_id"),
         ("idempotency_key", "message_id"),
+        ("attachment_use", "message_id"),
         ("message", "id"),
     ):
         await transaction.execute(
@@ -116,8 +117,16 @@ async def redact_messages(transaction: Transaction, ids: Sequence[UUID], *, now:
     count = await transaction.execute(
         f"""
         UPDATE message SET title = NULL, description = '', data = '{{}}', metadata = '{{}}',
-            recipients = '[]', redacted_at = $1
+            recipients = '[]', attachments = NULL, redacted_at = $1
         WHERE id IN (SELECT id FROM {source}) AND redact AND redacted_at IS NULL
+        """,
+        *(now, *values),
+    )
+    await transaction.execute(
+        f"""
+        DELETE FROM attachment_use WHERE message_id IN (
+            SELECT message.id FROM message
+            WHERE message.id IN (SELECT id FROM {source}) AND redacted_at = $1)
         """,
         *(now, *values),
     )

@@ -5,12 +5,16 @@ schema must be. Times are UTC. Ids are UUIDv7 made by the application, so their 
 of time.
 """
 
+from almenara.models.attachments import AttachmentChunk, AttachmentContent, AttachmentUse
 from almenara.models.audit import AuditEntry
 from almenara.models.configuration import Channel, ChannelState, Configuration, Topic, TopicChannel
 from almenara.models.ids import lowest_id, new_id
 from almenara.models.log import Attempt, Delivery, IdempotencyKey, Message, Replay
 
 __all__ = [
+    "AttachmentChunk",
+    "AttachmentContent",
+    "AttachmentUse",
     "Attempt",
     "AuditEntry",
     "Channel",

@@ -24,6 +24,8 @@ class Message(Model):
     recipients = fields.JSONField[list[str]]()
     reference = fields.CharField(max_length=255, null=True)
     metadata = fields.JSONField[dict[str, object]]()
+    #: What it brings, as :class:`~almenara.deliveries.AttachedFile`; ``None``: nothing.
+    attachments = fields.JSONField[list[dict[str, object]]](null=True)
     #: The authenticated sender; ``None`` until tokens are configured.
     sender = fields.CharField(max_length=255, null=True)
     send_at = fields.DatetimeField(null=True)

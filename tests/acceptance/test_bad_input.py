@@ -134,7 +134,6 @@ HEADERS: list[tuple[dict[str, str], int]] = [
     ({"Content-Type": ""}, 415),
     ({"Content-Type": "text/plain"}, 415),
     ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
-    ({"Content-Type": "multipart/form-data; boundary=x"}, 415),
     ({"Content-Type": "application/jsonp"}, 415),
     ({"Content-Type": "nonsense"}, 415),
     ({"Content-Type": "application/json; charset=latin-1"}, 415),

@@ -19,10 +19,20 @@ from almenara.errors import ConfigurationError
 from almenara.migrations import is_empty, migrate, missing_migrations
 from almenara.settings import Settings
 
-NAMES = ["0001_initial", "0002_discipline", "0003_policies", "0004_audit", "0005_templates"]
+NAMES = [
+    "0001_initial",
+    "0002_discipline",
+    "0003_policies",
+    "0004_audit",
+    "0005_templates",
+    "0006_attachments",
+]
 #: A process must have migrated within so many seconds.
 PATIENCE_SECONDS = 20
 TABLES = {
+    "attachment_chunk",
+    "attachment_content",
+    "attachment_use",
     "attempt",
     "audit",
     "channel",

@@ -47,6 +47,9 @@ MODELS = (
     models.Attempt,
     models.IdempotencyKey,
     models.Replay,
+    models.AttachmentContent,
+    models.AttachmentChunk,
+    models.AttachmentUse,
 )
 
 
@@ -221,14 +224,14 @@ async def test_the_foreign_keys_are_the_models(database: Database) -> None:
         (
             model._meta.db_table,
             field.source_field,
-            f"{field.related_model._meta.db_table}.id",
+            f"{field.related_model._meta.db_table}.{field.related_model._meta.db_pk_column}",
             str(field.on_delete.value),
         )
         for model in MODELS
         for field in (model._meta.fields_map[name] for name in model._meta.fk_fields)
     }
     assert await foreign_keys(database) == expected
-    assert len(expected) == 4
+    assert len(expected) == 7
 
 
 async def test_the_indexes_are_those_of_the_list(database: Database) -> None:
