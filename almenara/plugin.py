@@ -116,7 +116,10 @@ class Plugin(Protocol):
 
     A plugin may have more methods, which are not asked for here, so that the one is enough:
     ``preview(message)``, sync or ``async``, returns what would be sent, a text or JSON values by
-    name, and sends nothing; ``close()`` is called when an instance is not needed any more.
+    name, and sends nothing; ``verify()``, sync or ``async``, checks really but silently whether
+    the service would take a message (a login, a test of the token), returns nothing, a sentence or
+    a :class:`Receipt`, and raises as ``send_message`` does; ``close()`` is called when an instance
+    is not needed any more.
     """
 
     def send_message(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,14 +13,15 @@ from typing import Any
 from tortoise.backends.base.client import BaseDBAsyncClient
 
 from almenara.catalogue.change import Changes
+from almenara.catalogue.in_use import refuse_if_used
 from almenara.catalogue.settings_check import SettingsCheck
 from almenara.catalogue.states import channel_state, written_state
 from almenara.database import Database, Transaction
 from almenara.deliveries import Reason, cancel
 from almenara.errors import ConflictError, NotFoundError, UnavailableError
-from almenara.limits import forget, rewritten
+from almenara.limits import forget, rewritten, schedule_drill
 from almenara.loader import Plugins
-from almenara.models import Channel, Topic, TopicChannel
+from almenara.models import Channel, TopicChannel
 from almenara.queues.base import Queue
 from almenara.retry import DEFAULT_SCHEDULE
 from almenara.secrets import Vault, masked
@@ -46,6 +48,7 @@ class ChannelSpec:
     burst: int | None = None
     breaker_failures: int = 20
     breaker_wait: str = "30s"
+    verify_every: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +180,7 @@ class Channels:
                     now=self._clock(),
                 )
             else:
-                await _refuse_if_used(transaction, channel)
+                await refuse_if_used(transaction, channel)
             await forget(transaction, channel.id)
             await channel.delete(using_db=client)
             trace = Trace(Action.CHANNEL_DELETED, channel.name, before=channel_state(channel))
@@ -210,6 +213,7 @@ class Channels:
             except _MovedError:
                 continue
             self._queue.ring([name])
+            warnings = [*warnings, *self._settings.undrilled(channel)]
             return Written(channel, created=seen is None, warnings=warnings)
         raise UnavailableError("The channel is being changed all the time; try again.")
 
@@ -229,6 +233,7 @@ class Channels:
             raise _MovedError
         spec, now = want.spec, self._clock()
         before, old_settings = None if new else channel_state(channel), channel.settings
+        drilled = (channel.verify_every, channel.enabled)
         await rewritten(
             transaction,
             channel,
@@ -246,6 +251,9 @@ class Channels:
             }
         )
         await channel.save(using_db=transaction.client, force_create=new)
+        if want.check or drilled != (spec.verify_every, spec.enabled):
+            spread = random.random()  # noqa: S311 - jitter, not a secret
+            await schedule_drill(transaction, channel, now=now, spread=spread)
         action = Action.CHANNEL_CREATED if new else Action.CHANNEL_CHANGED
         trace = Trace(action, channel.name, before, written_state(channel, old_settings))
         await leave(transaction, trace, by=by, at=now)
@@ -260,31 +268,6 @@ def _changed(channel: Channel, changes: Mapping[str, Any]) -> ChannelSpec:
         | dict(changes)
         | {"settings": {name: value for name, value in settings.items() if value is not None}}
     )
-
-
-async def _refuse_if_used(transaction: Transaction, channel: Channel) -> None:
-    links = TopicChannel.filter(channel_id=channel.id).using_db(transaction.client)
-    topics = await Topic.filter(id__in=[link.topic_id for link in await links]).using_db(
-        transaction.client
-    )
-    if topics:
-        names = ", ".join(sorted(topic.name for topic in topics))
-        raise ConflictError(
-            f"The channel {channel.name!r} is used by: {names}. Take it out of them first, or add "
-            "?force=true.",
-            code="channel_in_use",
-        )
-    waiting = await transaction.fetch(
-        "SELECT id FROM delivery WHERE channel = $1"
-        " AND status IN ('pending', 'sending', 'held') LIMIT 1",
-        channel.name,
-    )
-    if waiting:
-        raise ConflictError(
-            f"Deliveries wait for the channel {channel.name!r}. Wait until they are sent, or "
-            "cancel them with ?force=true.",
-            code="channel_has_deliveries",
-        )
 
 
 async def find_channel(name: str, client: BaseDBAsyncClient) -> Channel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -25,6 +25,30 @@ class PauseReason(StrEnum):
     MISCONFIGURED = "misconfigured"
 
 
+class DrillOutcome(StrEnum):
+    """What a drill came to."""
+
+    #: The service took the login or the token, or what else the plugin tries.
+    OK = "ok"
+    #: It did not, or did not answer.
+    FAILED = "failed"
+    #: The plugin has no silent check.
+    UNSUPPORTED = "unsupported"
+
+
+@dataclass(frozen=True, slots=True)
+class LastDrill:
+    """When a channel is drilled next, and what the last drill came to."""
+
+    due_at: datetime | None = None
+    #: How many have ended.
+    count: int = 0
+    verified_at: datetime | None = None
+    outcome: str | None = None
+    detail: str | None = None
+    duration_ms: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """How one channel fares, as the columns of its row say; without a row it is all new."""
@@ -38,6 +62,8 @@ class State:
     probe_at: datetime | None = None
     probe_count: int = 0
     rate_due_at: datetime | None = None
+    #: Written by ``drills`` alone: how the channel fares does not depend on it.
+    drill: LastDrill = field(default=LastDrill(), compare=False)
 
     @property
     def paused(self) -> bool:
@@ -137,6 +163,14 @@ def _state(row: Row) -> State:
         probe_at=_moment(row["probe_at"]),
         probe_count=row["probe_count"],
         rate_due_at=_moment(row["rate_due_at"]),
+        drill=LastDrill(
+            due_at=_moment(row["verify_due_at"]),
+            count=row["verify_count"],
+            verified_at=_moment(row["verified_at"]),
+            outcome=row["verify_outcome"],
+            detail=row["verify_detail"],
+            duration_ms=row["verify_duration_ms"],
+        ),
     )
 
 
