@@ -118,8 +118,9 @@ class Plugin(Protocol):
     ``preview(message)``, sync or ``async``, returns what would be sent, a text or JSON values by
     name, and sends nothing; ``verify()``, sync or ``async``, checks really but silently whether
     the service would take a message (a login, a test of the token), returns nothing, a sentence or
-    a :class:`Receipt`, and raises as ``send_message`` does; ``close()`` is called when an instance
-    is not needed any more.
+    a :class:`Receipt`, and raises as ``send_message`` does, or ``NotImplementedError`` where a
+    channel is set up so that there is nothing to check; ``close()`` is called when an instance is
+    not needed any more.
     """
 
     def send_message(

@@ -96,19 +96,24 @@ def _read(
             f"The check took longer than the channel's deadline of {channel.timeout_seconds:g} s."
         )
         return DrillOutcome.FAILED, text
+    if isinstance(ended.error, NotImplementedError):
+        return _unsupported(clean(str(ended.error), secrets), channel)
     if ended.error is not None:
         return DrillOutcome.FAILED, _advised(ended.error, channel, secrets)
     value = ended.value
     if value is _NO_CHECK:
-        return DrillOutcome.UNSUPPORTED, (
-            f"The plugin {channel.plugin} has no silent check: POST /v1/channels/{channel.name}"
-            "/test sends a real message."
-        )
+        return _unsupported("", channel)
     if isinstance(value, Receipt):
         value = value.detail or value.reference
     if value is None or isinstance(value, str):
         return DrillOutcome.OK, value and clean(value, secrets)
     return DrillOutcome.FAILED, _STRANGE.format(kind=clean(type(value).__name__, (), 100))
+
+
+def _unsupported(reason: str, channel: ChannelRoute) -> tuple[DrillOutcome, str]:
+    reason = reason.removesuffix(".") or f"The plugin {channel.plugin} has no silent check"
+    way = f"POST /v1/channels/{channel.name}/test sends a real message."
+    return DrillOutcome.UNSUPPORTED, f"{reason}: {way}"
 
 
 def _advised(error: BaseException, channel: ChannelRoute, secrets: list[str]) -> str:

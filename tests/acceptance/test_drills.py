@@ -36,7 +36,7 @@ class Tower:
 
     async def verify(self):
         with (DIRECTORY / "drills").open("a") as file:
-            file.write("drilled\\\\n")
+            file.write("drilled\\n")
         said = (DIRECTORY / "says").read_text()
         if said == "refused":
             raise ChannelError(f"The tower refused the token ({{self.token}})")
@@ -52,9 +52,7 @@ class Tower:
     def __init__(self, directory: Path, plugins_dir: Path) -> None:
         self._directory = directory
         (plugins_dir / "tower").mkdir(parents=True)
-        (plugins_dir / "tower" / "tower.py").write_text(
-            SOURCE.replace("\\\\", "\\").format(directory=str(directory))
-        )
+        (plugins_dir / "tower" / "tower.py").write_text(SOURCE.format(directory=str(directory)))
         self.says("lit")
 
     def says(self, word: str) -> None:
