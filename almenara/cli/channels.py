@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import typer
@@ -15,13 +16,14 @@ from almenara.cli.catalogue import (
     refuse_nothing,
     yes_or_no,
 )
-from almenara.cli.channel_fields import describe_state, print_channel
+from almenara.cli.channel_fields import describe_drill, describe_state, print_channel
 from almenara.cli.client import connect, path_to
 from almenara.cli.exits import ExitCode
 from almenara.cli.groups import new_group
 from almenara.cli.messages import AsJson
 from almenara.cli.output import Column, print_json, print_line, print_table
 from almenara.cli.story import is_sent, print_deliveries
+from almenara.cli.verifying import VerifyEvery, read_every, verify_channels
 
 Assignments = Annotated[
     list[str] | None,
@@ -75,12 +77,14 @@ def list_channels(as_json: AsJson = False) -> None:
     if as_json:
         print_json(answer)
         return
+    now = datetime.now(UTC)
     print_table(
         (
             Column("channel"),
             Column("plugin"),
             Column("enabled", whole=True),
             Column("state"),
+            Column("drill"),
             Column("timeout", whole=True),
             Column("retries"),
         ),
@@ -90,6 +94,7 @@ def list_channels(as_json: AsJson = False) -> None:
                 one["plugin"],
                 yes_or_no(one["enabled"]),
                 describe_state(one),
+                describe_drill(one, now=now),
                 f"{one['timeout_seconds']:g} s",
                 " ".join(one["retry_schedule"]),
             )
@@ -120,6 +125,7 @@ def create_channel(
     burst: Burst = None,
     breaker_failures: BreakerFailures = None,
     breaker_wait: BreakerWait = None,
+    verify_every: VerifyEvery = None,
     enabled: Enabled = None,
     as_json: AsJson = False,
 ) -> None:
@@ -135,19 +141,23 @@ def create_channel(
     a file; `key=-` to be asked for it without an echo (without a terminal: the next line of
     standard input), so that no secret stands in the shell's history.
     """
-    body = given(
-        name=name,
-        plugin=plugin,
-        settings=read_assignments(settings or []),
-        timeout_seconds=timeout,
-        retry_schedule=_read_schedule(retry),
-        concurrency=concurrency,
-        on_unknown=on_unknown,
-        burst=burst,
-        breaker_failures=breaker_failures,
-        breaker_wait=breaker_wait,
-        enabled=enabled,
-    ) | _read_rate(rate)
+    body = (
+        given(
+            name=name,
+            plugin=plugin,
+            settings=read_assignments(settings or []),
+            timeout_seconds=timeout,
+            retry_schedule=_read_schedule(retry),
+            concurrency=concurrency,
+            on_unknown=on_unknown,
+            burst=burst,
+            breaker_failures=breaker_failures,
+            breaker_wait=breaker_wait,
+            enabled=enabled,
+        )
+        | _read_rate(rate)
+        | read_every(verify_every)
+    )
     print_written("Channel", "created", connect().post("/v1/channels", body), as_json=as_json)
 
 
@@ -166,6 +176,7 @@ def update_channel(
     burst: Burst = None,
     breaker_failures: BreakerFailures = None,
     breaker_wait: BreakerWait = None,
+    verify_every: VerifyEvery = None,
     enabled: Enabled = None,
     as_json: AsJson = False,
 ) -> None:
@@ -174,18 +185,22 @@ def update_channel(
     Example: `almenara channels update mail --set port=465 --unset username`
     """
     changed = dict.fromkeys(unset or []) | read_assignments(settings or [])
-    body = given(
-        plugin=plugin,
-        settings=changed or None,
-        timeout_seconds=timeout,
-        retry_schedule=_read_schedule(retry),
-        concurrency=concurrency,
-        on_unknown=on_unknown,
-        burst=burst,
-        breaker_failures=breaker_failures,
-        breaker_wait=breaker_wait,
-        enabled=enabled,
-    ) | _read_rate(rate)
+    body = (
+        given(
+            plugin=plugin,
+            settings=changed or None,
+            timeout_seconds=timeout,
+            retry_schedule=_read_schedule(retry),
+            concurrency=concurrency,
+            on_unknown=on_unknown,
+            burst=burst,
+            breaker_failures=breaker_failures,
+            breaker_wait=breaker_wait,
+            enabled=enabled,
+        )
+        | _read_rate(rate)
+        | read_every(verify_every)
+    )
     refuse_nothing(body)
     answer = connect().call("PATCH", path_to("channels", name), body)
     print_written("Channel", "changed", answer, as_json=as_json)
@@ -243,6 +258,7 @@ channels.command("delete")(delete_channel)
 channels.command("pause")(pause_channel)
 channels.command("resume")(resume_channel)
 channels.command("test")(test_channel)
+channels.command("verify")(verify_channels)
 
 
 def _read_schedule(waits: list[str] | None) -> list[str] | None:

@@ -283,7 +283,7 @@ def test_others_have_none(plugin: str) -> None:
 
 
 async def test_mail_says_whether_a_login_was_tried() -> None:
-    async with SmtpReceiver() as receiver:
+    with SmtpReceiver() as receiver:
         values = {"server": receiver.host, "port": receiver.port, "from": "a@example.org"}
         mail = channel("Email", **values, to=["b@example.org"])
         said = await mail.verify()
