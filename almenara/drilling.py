@@ -78,7 +78,7 @@ class Driller:
         """Stop; a drill under way is left, and is due again when its claim has run out."""
         self._closing = True
         self._wake.set()
-        if self._abandon is not None:
+        if self._abandon is not None and not self._abandon.done():
             self._abandon.set_result(None)
         if self._looking is not None:
             await self._looking

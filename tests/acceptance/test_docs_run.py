@@ -169,7 +169,9 @@ async def test_the_page_on_drills_verifies_and_shows_it(tmp_path: Path) -> None:
         for command in (schedule, hear):
             await reader.type(command)
         seen = await reader.type(see)
-    assert re.search(r"Channel archive: ok, after \d+ ms\. archive\.jsonl can be written\.", checked)
+    assert re.search(
+        r"Channel archive: ok, after \d+ ms\. archive\.jsonl can be written\.", checked
+    )
     assert re.search(r"log +no check", checked)
     assert re.search(r"drilled +every 1h", seen)
     assert re.search(r"last drill +ok, \d{4}-", seen)
