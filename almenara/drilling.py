@@ -24,7 +24,7 @@ from almenara.limits import (
     ask_for_drill,
     claim_drills,
     find_due,
-    read_states,
+    read_drill,
     record_drill,
 )
 from almenara.models import Channel
@@ -97,9 +97,9 @@ class Driller:
         before = await self._ledger.run(partial(self._ask, channel, by))
         self._wake.set()
         for _ in range(int((channel.timeout_seconds + _PATIENCE) / _WATCH_EVERY)):
-            [state] = await read_states(self._database, [channel.id])
-            if state.drill.count > before:
-                return state.drill
+            drill = await read_drill(self._database, channel.id)
+            if drill.count > before:
+                return drill
             await asyncio.sleep(_WATCH_EVERY)
         raise UnavailableError(
             "No process has made the drill in time: see that workers run, and ask again.",

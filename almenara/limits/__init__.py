@@ -17,6 +17,7 @@ from almenara.limits.drills import (
     ask_for_drill,
     claim_drills,
     find_due,
+    read_drill,
     record_drill,
     schedule_drill,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "forget",
     "note",
     "pause",
+    "read_drill",
     "read_states",
     "record_drill",
     "resume",

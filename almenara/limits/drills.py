@@ -14,7 +14,7 @@ from uuid import UUID
 
 from almenara.database import Database, Row, Transaction, read_id, read_timestamp
 from almenara.errors import NotFoundError
-from almenara.limits.rows import DrillOutcome, LastDrill, lock_states
+from almenara.limits.rows import DrillOutcome, LastDrill, lock_states, state_of
 from almenara.limits.told import tell_drill
 from almenara.models import Channel
 from almenara.retry import JITTER, parse_duration
@@ -63,6 +63,12 @@ async def find_due(database: Database, now: datetime) -> list[DueDrill]:
         now + _HORIZON,
     )
     return [_due(row) for row in rows]
+
+
+async def read_drill(database: Database, channel_id: UUID) -> LastDrill:
+    """Read what a channel's last drill came to, without a lock."""
+    rows = await database.fetch("SELECT * FROM channel_state WHERE channel_id = $1", channel_id)
+    return state_of(rows[0]).drill if rows else LastDrill()
 
 
 async def claim_drills(

@@ -75,7 +75,7 @@ async def read_states(source: Database | Transaction, channel_ids: Iterable[UUID
     """Read how channels fare, in their order, without a lock."""
     ids = list(channel_ids)
     rows = await source.fetch("SELECT * FROM channel_state")
-    found = {state.channel_id: state for state in map(_state, rows)}
+    found = {state.channel_id: state for state in map(state_of, rows)}
     return [found.get(one, State(one)) for one in ids]
 
 
@@ -107,7 +107,7 @@ async def lock_states(
         """,
         *values,
     )
-    return {state.channel_id: state for state in map(_state, rows)}
+    return {state.channel_id: state for state in map(state_of, rows)}
 
 
 async def write_states(transaction: Transaction, states: Sequence[State]) -> None:
@@ -152,7 +152,8 @@ async def write_states(transaction: Transaction, states: Sequence[State]) -> Non
     )
 
 
-def _state(row: Row) -> State:
+def state_of(row: Row) -> State:
+    """Read one row."""
     return State(
         channel_id=read_id(row["channel_id"]),
         state=row["state"],
