@@ -199,6 +199,7 @@ def _parts(behind: Sending) -> Parts:
             queue=queue,
             clock=clock,
         ),
+        driller=behind.driller,
         pausing=Pausing(database=database, changes=changes, queue=queue, clock=clock),
         topics=Topics(database=database, changes=changes, clock=clock),
         plugins=plugins,

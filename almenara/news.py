@@ -25,6 +25,10 @@ class SystemTopic(StrEnum):
     CHANNEL_PAUSED = "almenara.channel-paused"
     #: A paused channel takes deliveries again.
     CHANNEL_RESUMED = "almenara.channel-resumed"
+    #: A channel's drill fails, where the one before did not.
+    DRILL_FAILED = "almenara.drill-failed"
+    #: A channel's drill succeeds again.
+    DRILL_RECOVERED = "almenara.drill-recovered"
     #: A plugin's file cannot be used.
     PLUGIN_BROKEN = "almenara.plugin-broken"
 

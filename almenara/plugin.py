@@ -118,8 +118,12 @@ class Plugin(Protocol):
 
     A plugin may have more methods, which are not asked for here, so that the one is enough:
     ``preview(message)``, sync or ``async``, returns what would be sent, a text or JSON values by
-    name, and sends nothing; ``close()`` is called when an instance is not needed any more. A class
-    attribute ``carries_attachments = True`` says that it sends the files of a message.
+    name, and sends nothing; ``verify()``, sync or ``async``, checks really but silently whether
+    the service would take a message (a login, a test of the token), returns nothing, a sentence or
+    a :class:`Receipt`, and raises as ``send_message`` does, or ``NotImplementedError`` where a
+    channel is set up so that there is nothing to check; ``close()`` is called when an instance is
+    not needed any more. A class attribute ``carries_attachments = True`` says that it sends the
+    files of a message.
     """
 
     def send_message(

@@ -23,18 +23,18 @@ _DURATION = re.compile(r"([0-9]{1,6}) *([smhd])")
 DURATION_PATTERN = "^ *[0-9]{1,6} *[smhdSMHD] *$"
 
 
-def parse_duration(text: str) -> timedelta:
+def parse_duration(text: str, *, longest: timedelta = LONGEST_WAIT) -> timedelta:
     """Read a duration such as ``10s``, ``5m``, ``2h`` or ``1d``.
 
     Raises:
-        InvalidInputError: it is not one, or longer than seven days.
+        InvalidInputError: it is not one, or longer than the longest.
     """
     match = _DURATION.fullmatch(text.strip(" ").lower())
     if match is None:
         raise InvalidInputError(f"{text[:40]!r} is not a duration such as 10s, 5m, 2h or 1d.")
     duration = timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-    if duration > LONGEST_WAIT:
-        raise InvalidInputError(f"{text[:40]!r} is longer than 7d, the longest wait.")
+    if duration > longest:
+        raise InvalidInputError(f"{text[:40]!r} is longer than {longest.days}d, the longest wait.")
     return duration
 
 

@@ -17,7 +17,8 @@ from almenara.announce import Announcer
 from almenara.database import Database, Transaction, open_database
 from almenara.database.lock import FileLock
 from almenara.deliveries import LEASE
-from almenara.dispatch import Dispatcher, Instances, Leases
+from almenara.dispatch import Dispatcher, Instances, Leases, Verifier
+from almenara.drilling import Driller
 from almenara.egress import Egress, configure
 from almenara.errors import ConfigurationError
 from almenara.ledger import Ledger
@@ -134,6 +135,7 @@ class Sending:
     plugins: Plugins
     vault: Vault
     instances: Instances
+    driller: Driller
 
 
 @asynccontextmanager
@@ -186,8 +188,19 @@ async def sending(
         queue = make_queue(wiring)
         await queue.start()
         stack.push_async_callback(queue.drain, settings.drain_seconds)
+        driller = Driller(
+            database=database,
+            ledger=ledger,
+            routing=routing,
+            verifier=Verifier(instances),
+            clock=clock,
+        )
+        if not isinstance(queue, RelayQueue):
+            # Where attempts are made, so that a drill has their environment.
+            driller.start()
+            stack.push_async_callback(driller.close)
         log.info("ready", database=database.dialect, plugin_count=len(plugins.found))
-        yield Sending(wiring, queue, plugins, vault, instances)
+        yield Sending(wiring, queue, plugins, vault, instances, driller)
 
 
 def _check_plugin_files(settings: Settings) -> None:

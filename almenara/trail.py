@@ -27,6 +27,7 @@ class Action(StrEnum):
     CHANNEL_DELETED = "channel.deleted"
     CHANNEL_PAUSED = "channel.paused"
     CHANNEL_RESUMED = "channel.resumed"
+    CHANNEL_VERIFIED = "channel.verified"
     TOPIC_CREATED = "topic.created"
     TOPIC_CHANGED = "topic.changed"
     TOPIC_DELETED = "topic.deleted"

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from almenara.api.dependencies import NewName, StrictModel
 from almenara.api.template_bodies import TemplateBody
 from almenara.errors import AlmenaraError
-from almenara.limits import State
+from almenara.limits import LONGEST_EVERY, SHORTEST_EVERY, DrillOutcome, LastDrill, State
 from almenara.models import Channel
 from almenara.rates import LARGEST_COUNT, RATE_PATTERN, parse_rate
 from almenara.retry import DEFAULT_SCHEDULE, DURATION_PATTERN, parse_duration
@@ -33,6 +33,17 @@ def _check_schedule(value: list[str]) -> list[str]:
 def _check_wait(text: str) -> str:
     if not parse_duration(_check_duration(text)):
         raise ValueError("A paused channel waits at least 1s before it is tried again.")
+    return text
+
+
+def _check_every(text: str) -> str:
+    """Return how often a channel is drilled, as it was written."""
+    try:
+        every = parse_duration(text, longest=LONGEST_EVERY)
+    except AlmenaraError as error:
+        raise ValueError(error.message) from error
+    if every < SHORTEST_EVERY:
+        raise ValueError("Drills of a channel are at least 1m apart.")
     return text
 
 
@@ -108,6 +119,12 @@ class ChannelFields(StrictModel):
         default=None,
         description="How this channel words messages; a part that it leaves out is its topic's.",
     )
+    verify_every: Annotated[DurationText, AfterValidator(_check_every)] | None = Field(
+        default=None,
+        description="How often the channel is drilled: its plugin's silent check is made, such as "
+        "a login; from `1m` to `30d`; `null`: only when somebody asks for it.",
+        examples=["1h"],
+    )
 
 
 class ChannelIn(ChannelFields):
@@ -138,6 +155,7 @@ class ChannelOut(BaseModel):
     breaker_failures: int
     breaker_wait: str
     template: dict[str, Any] | None
+    verify_every: str | None
     #: `active` or `paused`; what waits for a paused channel stays pending.
     state: str
     #: Why it is paused: `operator`, `failures` or `misconfigured`.
@@ -148,6 +166,12 @@ class ChannelOut(BaseModel):
     state_changed_at: datetime | None
     #: When one delivery may try whether it works again; `null`: somebody must resume it.
     probe_at: datetime | None
+    #: When the last drill ended.
+    verified_at: datetime | None
+    #: What it came to: `ok`, `failed`, or `unsupported`.
+    verify_outcome: str | None
+    #: The same in a sentence.
+    verify_detail: str | None
     created_at: datetime
     updated_at: datetime
     #: Settings that must come from the worker's environment, as they are missing here.
@@ -157,7 +181,7 @@ class ChannelOut(BaseModel):
 #: What is shown as it stands in the channel's row.
 _STORED = frozenset(ChannelOut.model_fields) - {
     *("settings", "state", "state_reason", "state_detail", "state_changed_at", "probe_at"),
-    "warnings",
+    *("verified_at", "verify_outcome", "verify_detail", "warnings"),
 }
 
 
@@ -167,6 +191,22 @@ class PauseIn(StrictModel):
     reason: Annotated[str, Field(min_length=1, max_length=500)] | None = Field(
         default=None, description="For people: shown as `state_detail`."
     )
+
+
+class DrillOut(BaseModel):
+    """What a drill of a channel came to."""
+
+    channel: str
+    #: Whether its plugin has a silent check; without one nothing was tried.
+    supported: bool
+    #: Whether the service would take a message, as far as the check can tell.
+    verified: bool
+    #: What the check has to say where it succeeds, or why there is none.
+    detail: str | None
+    #: Why it failed, and what to do about it.
+    error: str | None
+    duration_ms: int
+    verified_at: datetime
 
 
 class ChannelList(BaseModel):
@@ -186,5 +226,23 @@ def channel_out(channel: Channel, state: State, warnings: Sequence[str] = ()) ->
         state_detail=state.detail,
         state_changed_at=state.changed_at,
         probe_at=state.probe_at,
+        verified_at=state.drill.verified_at,
+        verify_outcome=state.drill.outcome,
+        verify_detail=state.drill.detail,
         warnings=list(warnings),
+    )
+
+
+def drill_out(channel: Channel, drill: LastDrill) -> DrillOut:
+    """Write a drill that has ended."""
+    assert drill.verified_at is not None  # noqa: S101 - it has ended
+    failed = drill.outcome == DrillOutcome.FAILED
+    return DrillOut(
+        channel=channel.name,
+        supported=drill.outcome != DrillOutcome.UNSUPPORTED,
+        verified=drill.outcome == DrillOutcome.OK,
+        detail=None if failed else drill.detail,
+        error=drill.detail if failed else None,
+        duration_ms=drill.duration_ms or 0,
+        verified_at=drill.verified_at,
     )

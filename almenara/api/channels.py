@@ -1,4 +1,4 @@
-"""Channels: create, list, show, replace, change, delete, test; effective at once."""
+"""Channels: create, list, show, replace, change, delete, test, verify; effective at once."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from almenara.api.channel_bodies import (
     ChannelIn,
     ChannelList,
     ChannelOut,
+    DrillOut,
     PauseIn,
     channel_out,
+    drill_out,
 )
 from almenara.api.dependencies import Name, NewName, Parts, PartsNeeded
 from almenara.api.messages import MessageStory, story_out
@@ -157,6 +159,13 @@ async def test_channel(name: Name, parts: PartsNeeded, writer: ConfigWriter) -> 
             break
         await asyncio.sleep(_LOOK_EVERY)
     return story_out(await parts.log.story(answer.message_id))
+
+
+@router.post("/{name}/verify", responses=problems(404))
+async def verify_channel(name: Name, parts: PartsNeeded, writer: ConfigWriter) -> DrillOut:
+    """Check the channel really but silently, as by a login, and wait for the outcome."""
+    channel = await parts.channels.get(name)
+    return drill_out(channel, await parts.driller.ask(channel, by=writer.subject))
 
 
 async def _shown(parts: Parts, channel: Channel, warnings: Sequence[str] = ()) -> ChannelOut:

@@ -21,6 +21,7 @@ from almenara.accept import Acceptor
 from almenara.audit import Audit
 from almenara.catalogue import Channels, Pausing, Topics
 from almenara.database import Database
+from almenara.drilling import Driller
 from almenara.errors import FieldError, InvalidInputError, NotFoundError
 from almenara.explain import Explainer
 from almenara.intake import Intake
@@ -46,6 +47,7 @@ class Parts:
     log: Log
     audit: Audit
     channels: Channels
+    driller: Driller
     pausing: Pausing
     topics: Topics
     plugins: Plugins

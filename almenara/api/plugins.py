@@ -27,6 +27,8 @@ class PluginOut(BaseModel):
     #: JSON Schema of a channel's settings; ``None``: it takes none.
     settings_schema: dict[str, Any] | None
     secret_fields: list[str]
+    #: Whether it has a silent check, see `POST /v1/channels/{name}/verify`.
+    verifies: bool
 
 
 class BrokenPluginOut(BaseModel):
@@ -65,6 +67,7 @@ def _found_out(plugin: FoundPlugin) -> PluginOut:
         revision=plugin.revision,
         settings_schema=_schema(settings) if settings else None,
         secret_fields=sorted(secret_fields(settings)) if settings else [],
+        verifies=plugin.verifies,
     )
 
 

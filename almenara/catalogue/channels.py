@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,13 +13,13 @@ from typing import Any
 from tortoise.backends.base.client import BaseDBAsyncClient
 
 from almenara.catalogue.change import Changes
+from almenara.catalogue.in_use import refuse_if_used
 from almenara.catalogue.settings_check import SettingsCheck
 from almenara.catalogue.states import channel_state, written_state
-from almenara.catalogue.usage import refuse_if_used
 from almenara.database import Database, Transaction
 from almenara.deliveries import Reason, cancel
 from almenara.errors import ConflictError, NotFoundError, UnavailableError
-from almenara.limits import forget, rewritten
+from almenara.limits import forget, rewritten, schedule_drill
 from almenara.loader import Plugins
 from almenara.models import Channel, TopicChannel
 from almenara.queues.base import Queue
@@ -49,6 +50,7 @@ class ChannelSpec:
     breaker_wait: str = "30s"
     #: How it words messages, checked already; ``None``: as its topic does.
     template: dict[str, Any] | None = None
+    verify_every: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +215,7 @@ class Channels:
             except _MovedError:
                 continue
             self._queue.ring([name])
+            warnings = [*warnings, *self._settings.undrilled(channel)]
             return Written(channel, created=seen is None, warnings=warnings)
         raise UnavailableError("The channel is being changed all the time; try again.")
 
@@ -232,6 +235,7 @@ class Channels:
             raise _MovedError
         spec, now = want.spec, self._clock()
         before, old_settings = None if new else channel_state(channel), channel.settings
+        drilled = (channel.verify_every, channel.enabled)
         await rewritten(
             transaction,
             channel,
@@ -249,6 +253,9 @@ class Channels:
             }
         )
         await channel.save(using_db=transaction.client, force_create=new)
+        if want.check or drilled != (spec.verify_every, spec.enabled):
+            spread = random.random()  # noqa: S311 - jitter, not a secret
+            await schedule_drill(transaction, channel, now=now, spread=spread)
         action = Action.CHANNEL_CREATED if new else Action.CHANNEL_CHANGED
         trace = Trace(action, channel.name, before, written_state(channel, old_settings))
         await leave(transaction, trace, by=by, at=now)

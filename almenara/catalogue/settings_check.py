@@ -51,6 +51,16 @@ class SettingsCheck:
             raise InvalidInputError(error.message, errors=[wrong], code=error.code) from error
         return self._vault.seal(clear, names, place=str(stored.id)), warnings
 
+    def undrilled(self, channel: Channel) -> Sequence[str]:
+        """Return a warning where a channel has a schedule of drills, and its plugin no check."""
+        try:
+            idle = bool(channel.verify_every) and not self._plugins.get(channel.plugin).verifies
+        except PluginError:
+            return ()
+        if not idle:
+            return ()
+        return (f"verify_every: the plugin {channel.plugin} has no silent check to be made.",)
+
     async def _ask(self, plugin: FoundPlugin, clear: Mapping[str, Any]) -> Sequence[str]:
         """Let the plugin check its settings, in a thread that may hang without holding us up."""
         try:

@@ -10,7 +10,7 @@ from almenara.secrets import is_sealed, masked
 
 _CHANNEL = (
     *("plugin", "enabled", "timeout_seconds", "retry_schedule", "concurrency", "on_unknown"),
-    *("rate", "burst", "breaker_failures", "breaker_wait", "template"),
+    *("rate", "burst", "breaker_failures", "breaker_wait", "template", "verify_every"),
 )
 _TOPIC = ("strategy", "step_deadline_seconds", "enabled", "redact", "template", "accept")
 

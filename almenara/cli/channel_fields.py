@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from almenara.cli.catalogue import yes_or_no
-from almenara.cli.moments import show_moment
+from almenara.cli.moments import show_moment, show_short
 from almenara.cli.output import print_fields
 from almenara.cli.templates import template_fields
 
@@ -16,6 +17,28 @@ def describe_state(channel: Mapping[str, Any]) -> str:
     """Say whether a channel is paused, and why."""
     reason = channel["state_reason"]
     return f"{channel['state']}: {reason}" if reason else str(channel["state"])
+
+
+def describe_drill(channel: Mapping[str, Any], *, now: datetime | None = None) -> str:
+    """Say what the last drill came to, and when; nothing before there was one.
+
+    Args:
+        now: for a short form of the time.
+    """
+    at, outcome = channel["verified_at"], channel["verify_outcome"]
+    if at is None:
+        return ""
+    moment = show_moment(at) if now is None else show_short(at, now=now)
+    return f"{'no check' if outcome == 'unsupported' else outcome}, {moment}"
+
+
+def _drill_fields(channel: Mapping[str, Any]) -> list[tuple[str, str]]:
+    every, detail = channel["verify_every"], channel["verify_detail"]
+    return [
+        ("drilled", f"every {every}" if every else "when asked"),
+        *([("last drill", describe_drill(channel))] if channel["verified_at"] else []),
+        *([("drill says", detail)] if detail else []),
+    ]
 
 
 def _state_fields(channel: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -55,6 +78,7 @@ def print_channel(channel: Mapping[str, Any]) -> None:
             ("rate", _rate(channel)),
             ("breaker", _breaker(channel)),
             *template_fields(channel),
+            *_drill_fields(channel),
             ("created", show_moment(channel["created_at"])),
             ("changed", show_moment(channel["updated_at"])),
             *((f"settings.{name}", _written(value)) for name, value in settings),

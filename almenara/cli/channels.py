@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import typer
@@ -15,7 +16,7 @@ from almenara.cli.catalogue import (
     refuse_nothing,
     yes_or_no,
 )
-from almenara.cli.channel_fields import describe_state, print_channel
+from almenara.cli.channel_fields import describe_drill, describe_state, print_channel
 from almenara.cli.client import connect, path_to
 from almenara.cli.exits import ExitCode
 from almenara.cli.groups import new_group
@@ -23,6 +24,7 @@ from almenara.cli.messages import AsJson
 from almenara.cli.output import Column, print_json, print_line, print_table
 from almenara.cli.story import is_sent, print_deliveries
 from almenara.cli.templates import Template, read_template
+from almenara.cli.verifying import VerifyEvery, read_every, verify_channels
 
 Assignments = Annotated[
     list[str] | None,
@@ -76,12 +78,14 @@ def list_channels(as_json: AsJson = False) -> None:
     if as_json:
         print_json(answer)
         return
+    now = datetime.now(UTC)
     print_table(
         (
             Column("channel"),
             Column("plugin"),
             Column("enabled", whole=True),
             Column("state"),
+            Column("drill"),
             Column("timeout", whole=True),
             Column("retries"),
         ),
@@ -91,6 +95,7 @@ def list_channels(as_json: AsJson = False) -> None:
                 one["plugin"],
                 yes_or_no(one["enabled"]),
                 describe_state(one),
+                describe_drill(one, now=now),
                 f"{one['timeout_seconds']:g} s",
                 " ".join(one["retry_schedule"]),
             )
@@ -122,6 +127,7 @@ def create_channel(
     breaker_failures: BreakerFailures = None,
     breaker_wait: BreakerWait = None,
     template: Template = None,
+    verify_every: VerifyEvery = None,
     enabled: Enabled = None,
     as_json: AsJson = False,
 ) -> None:
@@ -153,6 +159,7 @@ def create_channel(
         )
         | _read_rate(rate)
         | read_template(template)
+        | read_every(verify_every)
     )
     print_written("Channel", "created", connect().post("/v1/channels", body), as_json=as_json)
 
@@ -173,6 +180,7 @@ def update_channel(
     breaker_failures: BreakerFailures = None,
     breaker_wait: BreakerWait = None,
     template: Template = None,
+    verify_every: VerifyEvery = None,
     enabled: Enabled = None,
     as_json: AsJson = False,
 ) -> None:
@@ -196,6 +204,7 @@ def update_channel(
         )
         | _read_rate(rate)
         | read_template(template)
+        | read_every(verify_every)
     )
     refuse_nothing(body)
     answer = connect().call("PATCH", path_to("channels", name), body)
@@ -254,6 +263,7 @@ channels.command("delete")(delete_channel)
 channels.command("pause")(pause_channel)
 channels.command("resume")(resume_channel)
 channels.command("test")(test_channel)
+channels.command("verify")(verify_channels)
 
 
 def _read_schedule(waits: list[str] | None) -> list[str] | None:

@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
 MEANINGS: dict[ExitCode, str] = {
     ExitCode.DONE: "It was done; with `--wait` and for `channels test`: everything was sent.",
     ExitCode.NOT_DONE: "The server refused it, and says why; or something was not sent, or "
-    "`check` or `alive` found something wrong.",
+    "`check`, `alive` or `channels verify` found something wrong.",
     ExitCode.USAGE: "The command was written wrongly.",
     ExitCode.UNREACHABLE: "Nothing answers at the server's address.",
     ExitCode.BROKEN: "The server failed, or what answers there is not Almenara.",

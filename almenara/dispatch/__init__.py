@@ -1,11 +1,12 @@
 """One attempt: call the plugin under a deadline, judge the outcome, record it."""
 
-from almenara.dispatch.call import Ended, call_plugin, in_thread
+from almenara.dispatch.call import Ended, ask_plugin, call_plugin, in_thread
 from almenara.dispatch.dispatcher import Attempted, Dispatcher, Ready
 from almenara.dispatch.instances import Instances
 from almenara.dispatch.leases import Leases
 from almenara.dispatch.preview import Preview, Previewer
 from almenara.dispatch.verdict import clean, describe, judge
+from almenara.dispatch.verify import Verifier, verify_plugin
 
 __all__ = [
     "Attempted",
@@ -16,9 +17,12 @@ __all__ = [
     "Preview",
     "Previewer",
     "Ready",
+    "Verifier",
+    "ask_plugin",
     "call_plugin",
     "clean",
     "describe",
     "in_thread",
     "judge",
+    "verify_plugin",
 ]

@@ -10,7 +10,7 @@ import asyncio
 import contextvars
 import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,8 +68,44 @@ async def call_plugin(
         build: makes the instance; it may block, and so runs in a thread.
         abandon: done when the process waits no longer for attempts under way.
     """
+
+    async def send(built: Any, threads: _Threads) -> Any:
+        return await _send(built, message, threads)
+
+    return await _within(target, build, send, timeout_seconds, abandon)
+
+
+async def ask_plugin(
+    build: Callable[[], Any],
+    method: Callable[[Any], Any],
+    *,
+    timeout_seconds: float,
+    abandon: asyncio.Future[None],
+) -> Ended:
+    """Let a plugin's instance do something else than send, as strictly guarded.
+
+    Args:
+        build: returns the instance, made if need be; it may block, and so runs in a thread.
+        method: calls the instance, in a thread; what it returns is awaited if it can be.
+        abandon: done when the process waits no longer.
+    """
+
+    async def ask(built: Any, threads: _Threads) -> Any:
+        value = await _unwrap(threads.run(method, built))
+        return await value if inspect.isawaitable(value) else value
+
+    return await _within(None, build, ask, timeout_seconds, abandon)
+
+
+async def _within(
+    target: Any,
+    build: Callable[[], Any],
+    use: Callable[[Any, _Threads], Awaitable[Any]],
+    timeout_seconds: float,
+    abandon: asyncio.Future[None],
+) -> Ended:
     threads = _Threads()
-    task = asyncio.ensure_future(_guarded(target, build, message, threads))
+    task = asyncio.ensure_future(_guarded(target, build, use, threads))
     await _first_of(task, abandon, timeout_seconds)
     if task.done():
         return task.result()
@@ -136,13 +172,16 @@ def in_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> asynci
 
 
 async def _guarded(
-    target: Any, build: Callable[[], Any], message: Message, threads: _Threads
+    target: Any,
+    build: Callable[[], Any],
+    use: Callable[[Any, _Threads], Awaitable[Any]],
+    threads: _Threads,
 ) -> Ended:
     """Run the whole attempt; whatever is raised is returned, so that it never reaches the loop."""
     try:
         if target is None:
             target = await _build(build, threads)
-        return Ended(value=await _send(target, message, threads))
+        return Ended(value=await use(target, threads))
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():

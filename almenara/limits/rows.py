@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -25,6 +25,30 @@ class PauseReason(StrEnum):
     MISCONFIGURED = "misconfigured"
 
 
+class DrillOutcome(StrEnum):
+    """What a drill came to."""
+
+    #: The service took the login or the token, or what else the plugin tries.
+    OK = "ok"
+    #: It did not, or did not answer.
+    FAILED = "failed"
+    #: The plugin has no silent check.
+    UNSUPPORTED = "unsupported"
+
+
+@dataclass(frozen=True, slots=True)
+class LastDrill:
+    """When a channel is drilled next, and what the last drill came to."""
+
+    due_at: datetime | None = None
+    #: How many have ended.
+    count: int = 0
+    verified_at: datetime | None = None
+    outcome: str | None = None
+    detail: str | None = None
+    duration_ms: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """How one channel fares, as the columns of its row say; without a row it is all new."""
@@ -38,6 +62,8 @@ class State:
     probe_at: datetime | None = None
     probe_count: int = 0
     rate_due_at: datetime | None = None
+    #: Written by ``drills`` alone: how the channel fares does not depend on it.
+    drill: LastDrill = field(default=LastDrill(), compare=False)
 
     @property
     def paused(self) -> bool:
@@ -49,7 +75,7 @@ async def read_states(source: Database | Transaction, channel_ids: Iterable[UUID
     """Read how channels fare, in their order, without a lock."""
     ids = list(channel_ids)
     rows = await source.fetch("SELECT * FROM channel_state")
-    found = {state.channel_id: state for state in map(_state, rows)}
+    found = {state.channel_id: state for state in map(state_of, rows)}
     return [found.get(one, State(one)) for one in ids]
 
 
@@ -81,7 +107,7 @@ async def lock_states(
         """,
         *values,
     )
-    return {state.channel_id: state for state in map(_state, rows)}
+    return {state.channel_id: state for state in map(state_of, rows)}
 
 
 async def write_states(transaction: Transaction, states: Sequence[State]) -> None:
@@ -126,7 +152,8 @@ async def write_states(transaction: Transaction, states: Sequence[State]) -> Non
     )
 
 
-def _state(row: Row) -> State:
+def state_of(row: Row) -> State:
+    """Read one row."""
     return State(
         channel_id=read_id(row["channel_id"]),
         state=row["state"],
@@ -137,6 +164,14 @@ def _state(row: Row) -> State:
         probe_at=_moment(row["probe_at"]),
         probe_count=row["probe_count"],
         rate_due_at=_moment(row["rate_due_at"]),
+        drill=LastDrill(
+            due_at=_moment(row["verify_due_at"]),
+            count=row["verify_count"],
+            verified_at=_moment(row["verified_at"]),
+            outcome=row["verify_outcome"],
+            detail=row["verify_detail"],
+            duration_ms=row["verify_duration_ms"],
+        ),
     )
 
 

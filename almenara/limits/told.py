@@ -1,11 +1,11 @@
-"""News of channels that were paused or resumed: for the log, and for people on system topics."""
+"""News of channels, paused, resumed or failing their drills: for the log, and on system topics."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 from almenara.database import Transaction
-from almenara.limits.rows import PauseReason, State
+from almenara.limits.rows import DrillOutcome, LastDrill, PauseReason, State
 from almenara.news import News, SystemTopic
 from almenara.telemetry import get_logger
 
@@ -25,6 +25,34 @@ def tell(transaction: Transaction, channel: str, before: State, after: State) ->
     transaction.news.append(news)
     event = "channel_paused" if after.paused else "channel_resumed"
     log.warning(event, channel=channel, reason=news.data["reason"], detail=after.detail)
+
+
+def tell_drill(
+    transaction: Transaction,
+    channel: str,
+    before: LastDrill,
+    after: LastDrill,
+) -> None:
+    """Tell of a drill that fails where the one before did not, or succeeds where it failed."""
+    failed = before.outcome == DrillOutcome.FAILED
+    assert after.verified_at is not None  # noqa: S101 - it has ended
+    if after.outcome == DrillOutcome.FAILED and not failed:
+        topic, title = SystemTopic.DRILL_FAILED, f"Drill failed: {channel}"
+        lines = [
+            f"The drill of the channel {channel} fails.",
+            after.detail,
+            "A drill pauses nothing: messages are still tried.",
+        ]
+    elif after.outcome == DrillOutcome.OK and failed:
+        topic, title = SystemTopic.DRILL_RECOVERED, f"Drill recovered: {channel}"
+        lines = [f"The drill of the channel {channel} succeeds again.", after.detail]
+    else:
+        return
+    text = "\n".join(filter(None, lines))
+    data = {"channel": channel, "outcome": after.outcome, "detail": after.detail}
+    transaction.news.append(News(topic, after.verified_at, title, text, data))
+    event = "drill_failed" if topic is SystemTopic.DRILL_FAILED else "drill_recovered"
+    log.warning(event, channel=channel, detail=after.detail)
 
 
 def _paused(channel: str, state: State) -> News:

@@ -32,6 +32,11 @@ class FoundPlugin:
     #: A short hash of the file's content: another content, another revision.
     revision: str
 
+    @property
+    def verifies(self) -> bool:
+        """Whether it has a silent check."""
+        return callable(getattr(self.cls, "verify", None))
+
 
 @dataclass(frozen=True)
 class BrokenPlugin:

@@ -51,6 +51,8 @@ class Channel(Model):
     breaker_wait = fields.CharField(max_length=16, default="30s", db_default="30s")
     #: How it words messages, see ``templates``; ``None``: as its topic does.
     template = fields.JSONField[dict[str, Any]](null=True)
+    #: How often it is drilled, such as ``1h``; ``None``: only when somebody asks for it.
+    verify_every = fields.CharField(max_length=16, null=True)
     #: Moves with each change of this channel.
     revision = fields.BigIntField(default=1)
     created_at = fields.DatetimeField()
@@ -85,6 +87,18 @@ class ChannelState(Model):
     probe_count = fields.IntField(default=0, db_default=0)
     #: The rate's theoretical arrival time (GCRA): when the next attempt would be on time.
     rate_due_at = fields.DatetimeField(null=True)
+    #: When its next drill is due; while one is made, when it is given up for lost.
+    verify_due_at = fields.DatetimeField(null=True)
+    #: How many drills have ended.
+    verify_count = fields.IntField(default=0, db_default=0)
+    #: When the last one ended.
+    verified_at = fields.DatetimeField(null=True)
+    #: What it came to: ``ok``, ``failed``, ``unsupported``.
+    verify_outcome = fields.CharField(max_length=16, null=True)
+    #: The same in a sentence, secrets masked.
+    verify_detail = fields.TextField(null=True)
+    #: How long it took.
+    verify_duration_ms = fields.IntField(null=True)
 
     class Meta:
         """Where it is stored."""

@@ -6,6 +6,7 @@ service better and differ; then its own tests say so.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-from almenara.dispatch import Ended
+from almenara.dispatch import Ended, verify_plugin
 from almenara.errors import (
     ChannelError,
     PermanentError,
@@ -40,6 +41,11 @@ STATUSES: dict[int, tuple[type[SendError], ...]] = {
     429: (RateLimitedError,),
     500: (TemporaryError,),
     502: (TemporaryError,),
+    503: (TemporaryError,),
+}
+#: The same of a silent check.
+_REFUSED_CHECKS: dict[int, tuple[type[SendError], ...]] = {
+    401: (ChannelError, PermanentError),
     503: (TemporaryError,),
 }
 #: Texts that break what was not written for them.
@@ -87,6 +93,7 @@ async def check_contract(
         async with sending(plugin, given, timeout_seconds=_DEADLINE) as send:
             findings += [one async for one in _sends(plugin, send, service, given)]
             heard = bool(service.received)
+            findings += [one async for one in _verifies(plugin, service, given)]
     if heard:
         async with sending(plugin, given, timeout_seconds=_DEADLINE) as send:
             ended = await send()
@@ -163,12 +170,41 @@ async def _sends(
         yield Finding(f"an answer of {body!r} breaks nothing", ok=fine, detail=_told(ended))
 
 
+async def _verifies(
+    plugin: type, service: FakeService, given: Mapping[str, Any]
+) -> AsyncIterator[Finding]:
+    """Try the silent check, where there is one that asks the service."""
+    secrets = _secrets(plugin, given)
+    for status, kinds in _REFUSED_CHECKS.items():
+        heard = len(service.received)
+        service.queue.append(Answer(status, {"error": " ".join(secrets)}))
+        ended = await verify_plugin(
+            lambda: _built(plugin, given),
+            timeout_seconds=_DEADLINE,
+            abandon=asyncio.get_running_loop().create_future(),
+        )
+        service.queue.clear()
+        if len(service.received) == heard:
+            yield Finding("it has no check that asks the service", ok=True)
+            return
+        rule = f"a check that is answered {status} fails as {_named(kinds)}"
+        succeeded = ended.error is None and not ended.timed_out
+        if succeeded:
+            yield Finding(rule, ok=False, detail="it counts as a success")
+        else:
+            yield _error(rule, ended, kinds, secrets)
+
+
+def _built(plugin: type, given: Mapping[str, Any]) -> Any:
+    declared = settings_class(plugin)
+    return plugin(build_settings(plugin, declared, given, None)) if declared else plugin()
+
+
 def _preview(plugin: type, given: Mapping[str, Any]) -> Finding:
     preview = getattr(plugin, "preview", None)
     if preview is None:
         return Finding("it has no preview", ok=True)
-    declared = settings_class(plugin)
-    instance = plugin(build_settings(plugin, declared, given, None)) if declared else plugin()
+    instance = _built(plugin, given)
     try:
         shown = json.dumps(instance.preview(a_message()))
     except Exception as error:  # noqa: BLE001 - a plugin's own code may raise anything

@@ -51,6 +51,7 @@ async def test_each_change_leaves_one_trace(client: Client) -> None:
         ("PATCH", "/v1/topics/sales", {"redact": False}),
         ("POST", "/v1/channels/told/pause", {"reason": "a holiday"}),
         ("POST", "/v1/channels/told/resume", None),
+        ("POST", "/v1/channels/told/verify", None),
     ]
     for method, path, body in steps:
         answer = await client.call(method, path, body, **by())
@@ -86,6 +87,7 @@ async def test_each_change_leaves_one_trace(client: Client) -> None:
         "topic.changed",
         "channel.paused",
         "channel.resumed",
+        "channel.verified",
         "message.resent",
         "delivery.resent",
         "replay.created",
@@ -94,7 +96,7 @@ async def test_each_change_leaves_one_trace(client: Client) -> None:
         "topic.deleted",
         "channel.deleted",
     ]
-    assert [one["subject"] for one in entries] == ["ana"] * 13 + ["ben"] * 2
+    assert [one["subject"] for one in entries] == ["ana"] * 14 + ["ben"] * 2
     created, changed, secret, *_ = entries
     assert created["object"] == "channel/told"
     assert created["before"] is None
@@ -104,10 +106,10 @@ async def test_each_change_leaves_one_trace(client: Client) -> None:
     assert entries[4]["before"]["redact"] is False
     assert entries[4]["after"]["channels"] == [{"channel": "told", "condition": None}]
     assert entries[6]["after"] == {"detail": "a holiday"}
-    assert entries[8]["object"] == f"message/{message_id}"
-    assert entries[8]["after"] == {"deliveries": [second]}
-    assert entries[9]["object"] == f"delivery/{second}"
-    assert entries[10]["object"] == f"replay/{replay.body['id']}"
+    assert entries[9]["object"] == f"message/{message_id}"
+    assert entries[9]["after"] == {"deliveries": [second]}
+    assert entries[10]["object"] == f"delivery/{second}"
+    assert entries[11]["object"] == f"replay/{replay.body['id']}"
     assert entries[-1]["before"]["plugin"] == "Told"
     assert delivery_id != second
     assert "c4nary" not in str(entries)

@@ -71,11 +71,16 @@ async def test_a_channel_is_created_shown_listed_and_sends_at_once(client: Clien
         "burst": None,
         "breaker_failures": 20,
         "breaker_wait": "30s",
+        "template": None,
         "state": "active",
         "state_reason": None,
         "state_detail": None,
         "state_changed_at": None,
         "probe_at": None,
+        "verify_every": None,
+        "verified_at": None,
+        "verify_outcome": None,
+        "verify_detail": None,
         "warnings": [],
     }
     listed = (await client.get("/v1/channels")).body
@@ -138,6 +143,7 @@ async def test_a_channel_that_is_not_there_is_not_found(client: Client) -> None:
         ("PATCH", "", {"enabled": True}),
         ("DELETE", "", None),
         ("POST", "/test", None),
+        ("POST", "/verify", None),
     ]
     for method, rest, body in requests:
         answer = await client.call(method, f"/v1/channels/nowhere{rest}", body)

@@ -48,6 +48,7 @@ REQUESTS: list[tuple[str, str, dict[str, str], Any]] = [
     ("post", "/v1/channels/{name}/pause", {"name": "log"}, None),
     ("post", "/v1/channels/{name}/resume", {"name": "log"}, None),
     ("post", "/v1/channels/{name}/test", {"name": "nowhere"}, None),
+    ("post", "/v1/channels/{name}/verify", {"name": "log"}, None),
     ("delete", "/v1/channels/{name}", {"name": "log"}, None),
     ("get", "/v1/plugins", {}, None),
     ("get", "/v1/audit", {}, None),

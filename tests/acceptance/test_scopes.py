@@ -176,6 +176,7 @@ async def test_what_reaches_beyond_topics_is_not_for_a_narrowed_token(client: Cl
         ("PUT", "/v1/topics/x"),
         ("DELETE", "/v1/channels/log"),
         ("POST", "/v1/channels/log/test"),
+        ("POST", "/v1/channels/log/verify"),
         ("POST", "/v1/messages/explain"),
         ("GET", "/v1/replays"),
         ("POST", "/v1/replays"),

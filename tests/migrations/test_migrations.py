@@ -20,12 +20,8 @@ from almenara.migrations import is_empty, migrate, missing_migrations
 from almenara.settings import Settings
 
 NAMES = [
-    "0001_initial",
-    "0002_discipline",
-    "0003_policies",
-    "0004_audit",
-    "0005_templates",
-    "0006_attachments",
+    *("0001_initial", "0002_discipline", "0003_policies", "0004_audit"),
+    *("0005_templates", "0006_attachments", "0007_verification"),
 ]
 #: A process must have migrated within so many seconds.
 PATIENCE_SECONDS = 20

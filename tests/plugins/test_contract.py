@@ -107,6 +107,33 @@ async def test_settings_that_cannot_be_read_end_it() -> None:
     ]
 
 
+class Careless(Bad):
+    """Its check is no better than the rest."""
+
+    async def verify(self) -> str:
+        response = await request("GET", self.settings.url)
+        if response.status == 503:
+            raise RateLimitedError(self.settings.token.get_secret_value())
+        return "fine"
+
+
+async def test_a_check_that_tells_nothing_or_too_much_is_found() -> None:
+    findings = await check_contract(
+        Careless, lambda url: {"url": url, "token": "hush-hush"}, taken=Answer(200, {"id": "1"})
+    )
+    wrong = {one.rule: one.detail for one in findings if not one.ok}
+    refused = "a check that is answered 401 fails as ChannelError or PermanentError"
+    assert wrong[refused] == "it counts as a success"
+    away = "a check that is answered 503 fails as TemporaryError"
+    assert wrong[away] == "its text tells a secret"
+
+
+async def test_the_checks_of_shipped_channels_are_tried() -> None:
+    gotify = next(one for one in SERVICES if one.plugin == "Gotify")
+    findings = await check_contract(load("gotify", "gotify").Gotify, gotify.settings)
+    assert sum("a check that is answered" in one.rule for one in findings) == 2
+
+
 class Plain:
     """Takes no settings, and sends nowhere."""
 

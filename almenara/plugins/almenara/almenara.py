@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Any, Self
+from urllib.parse import quote
 
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -15,6 +16,7 @@ from almenara import (
     Message,
     PluginSettings,
     SecretStr,
+    TemporaryError,
     WebUrl,
     raise_for_status,
     request,
@@ -57,17 +59,40 @@ class Almenara:
     async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
         """Hand the message on; return its id there."""
         del background_tasks  # it is handed on here, nothing is left to do after it
-        settings = self._settings
-        headers: dict[str, str | SecretStr] = {"Idempotency-Key": message.idempotency_key}
-        if settings.token is not None:
-            headers["Authorization"] = SecretStr(f"Bearer {settings.token.get_secret_value()}")
-        response = await request(
-            "POST", f"{settings.server}/v1/messages", headers=headers, json=self.preview(message)
-        )
+        headers = self._headers() | {"Idempotency-Key": message.idempotency_key}
+        url = f"{self._settings.server}/v1/messages"
+        response = await request("POST", url, headers=headers, json=self.preview(message))
         answer = response.object()
         _check(response, answer)
         identifier = answer.get("id")
         return identifier if isinstance(identifier, str) else None
+
+    async def verify(self) -> str:
+        """Look the topic or the channel up there with the token; nothing is handed on."""
+        settings = self._settings
+        kind, name = (
+            ("channels", settings.channel) if settings.channel else ("topics", settings.topic)
+        )
+        url = f"{settings.server}/v1/{kind}" + (f"/{quote(name, safe='')}" if name else "")
+        response = await request("GET", url, headers=self._headers())
+        answer = response.object()
+        if answer.get("code") == "insufficient_scope":
+            # Who may send need not be allowed to read.
+            return "The other Almenara knows the token; with `config:read` more could be checked."
+        if answer.get("code") == "not_found":
+            raise ChannelError(
+                "The other Almenara has no such topic or channel: check `topic` and `channel`."
+            )
+        _check(response, answer)
+        if not answer.keys() & {"name", "data"}:
+            raise TemporaryError("What answers is no Almenara: check `server`.")
+        return f"The other Almenara knows {name or 'the token'}."
+
+    def _headers(self) -> dict[str, str | SecretStr]:
+        token = self._settings.token
+        if token is None:
+            return {}
+        return {"Authorization": SecretStr(f"Bearer {token.get_secret_value()}")}
 
     def preview(self, message: Message) -> dict[str, Any]:
         """Return the message as it would be handed on."""

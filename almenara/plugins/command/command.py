@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 from contextlib import suppress
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
@@ -86,6 +88,15 @@ class Command:
             raise
         _check(self._settings.name, process.returncode or 0, _line(complaint, last=True))
         return _line(written, last=False) or None
+
+    async def verify(self) -> str:
+        """See that the command is there and may be run; it is not run."""
+        name, command = self._settings.name, self._words()[0]
+        # A path is meant from where it is run; a bare name is looked up.
+        place = Path("/") / command if "/" in command else Path(command)
+        if await asyncio.to_thread(shutil.which, place) is None:
+            raise ChannelError(f"The command {name!r} is not there, or may not be run.")
+        return f"The command {name!r} can be run."
 
     def preview(self, message: Message) -> dict[str, str]:
         """Return what the command would read."""

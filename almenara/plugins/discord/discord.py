@@ -9,10 +9,12 @@ from pydantic import Field
 
 from almenara import (
     BackgroundTasks,
+    HttpResponse,
     Message,
     PluginSettings,
     SecretStr,
     SecretUrl,
+    TemporaryError,
     as_markdown,
     raise_for_status,
     request,
@@ -55,15 +57,15 @@ class Discord:
         url = f"{self._settings.webhook_url.get_secret_value()}?wait=true"
         if self._settings.thread_id:
             url += f"&thread_id={self._settings.thread_id}"
-        response = await request("POST", SecretStr(url), json=rendered)
-        answer = response.object()
-        raise_for_status(
-            response,
-            service="Discord",
-            channel_statuses=_OF_THE_CHANNEL,
-            retry_after=answer.get("retry_after"),
-        )
+        answer = _read(await request("POST", SecretStr(url), json=rendered))
         return str(answer["id"]) if "id" in answer else None
+
+    async def verify(self) -> str:
+        """Look the webhook up; nothing is posted."""
+        answer = _read(await request("GET", self._settings.webhook_url))
+        if "id" not in answer:
+            raise TemporaryError("What answers is not a webhook of Discord's: check `webhook_url`.")
+        return f"Discord knows the webhook, by the name {answer.get('name')}."
 
     def preview(self, message: Message) -> dict[str, Any]:
         """Return what would be posted."""
@@ -72,3 +74,14 @@ class Discord:
             "allowed_mentions": {"parse": []},
         }
         return body | ({"username": self._settings.username} if self._settings.username else {})
+
+
+def _read(response: HttpResponse) -> dict[str, Any]:
+    answer = response.object()
+    raise_for_status(
+        response,
+        service="Discord",
+        channel_statuses=_OF_THE_CHANNEL,
+        retry_after=answer.get("retry_after"),
+    )
+    return answer

@@ -165,7 +165,7 @@ class Email:
             refused = await self._here().send(mail)
         return Receipt(reference=mail.message_id, detail=self._detail(refused))
 
-    async def verify(self) -> None:
+    async def verify(self) -> str:
         """Connect, log in and leave; nothing is sent.
 
         Raises:
@@ -173,6 +173,8 @@ class Email:
         """
         with explained(self._server.place, self._hidden):
             await self._here().check()
+        done = "took the login" if self._server.username else "answers; no login is set"
+        return f"The mail server {self._server.place} {done}."
 
     def preview(self, message: Message) -> dict[str, str]:
         """Return what a reader of the mail would see; nothing is sent.

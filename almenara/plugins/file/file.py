@@ -20,6 +20,8 @@ from almenara import (
 )
 
 _MODE = 0o640
+#: A link may lead anywhere: it is not followed.
+_APPENDING = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class _Operator(BaseSettings):
@@ -56,11 +58,20 @@ class File:
         # Marks take a while to be read; the loop does not wait for it.
         rendered = await asyncio.to_thread(self.preview, message)
         line = rendered["line"].encode("utf-8", "replace") + b"\n"
+        file = self._file()
+        return f"{file.name}:{await asyncio.to_thread(_append, file, line)}"
+
+    async def verify(self) -> str:
+        """Open the file, or see that it could be made; nothing is written."""
+        file = self._file()
+        await asyncio.to_thread(_try, file)
+        return f"{file.name} can be written."
+
+    def _file(self) -> Path:
         directory = _Operator().directory
         if directory is None:
             raise ChannelError("FILE_DIRECTORY is not set in the environment of this process.")
-        name = self._settings.name
-        return f"{name}:{await asyncio.to_thread(_append, directory / name, line)}"
+        return directory / self._settings.name
 
     def preview(self, message: Message) -> dict[str, str]:
         """Return the line that would be written."""
@@ -72,10 +83,8 @@ class File:
 
 def _append(file: Path, line: bytes) -> int:
     """Append a line, and return where it begins, in bytes."""
-    # A link may lead anywhere: it is not followed.
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        handle = os.open(file, flags, _MODE)
+        handle = os.open(file, _APPENDING | os.O_CREAT, _MODE)
     except OSError as error:
         raise ChannelError(f"{file.name} cannot be written ({error.strerror}).") from error
     try:
@@ -88,3 +97,16 @@ def _append(file: Path, line: bytes) -> int:
         raise TemporaryError(f"{file.name} could not be written ({error.strerror}).") from error
     finally:
         os.close(handle)
+
+
+def _try(file: Path) -> None:
+    try:
+        # What is no plain file, such as a pipe, would have to be waited for.
+        os.close(os.open(file, _APPENDING | os.O_NONBLOCK))
+    except FileNotFoundError as error:
+        if not os.access(file.parent, os.W_OK | os.X_OK):
+            raise ChannelError(
+                f"{file.name} cannot be made: FILE_DIRECTORY is not there, or not writable."
+            ) from error
+    except OSError as error:
+        raise ChannelError(f"{file.name} cannot be written ({error.strerror}).") from error

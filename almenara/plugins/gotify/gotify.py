@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
 from pydantic import Field
 
 from almenara import (
     BackgroundTasks,
+    HttpResponse,
     Message,
     PluginSettings,
     SecretStr,
+    TemporaryError,
     WebUrl,
     as_markdown,
     as_text,
@@ -45,15 +48,27 @@ class Gotify:
         del background_tasks  # it is sent here, nothing is left to do after it
         # Marks take a while to be read; the loop does not wait for it.
         rendered = await asyncio.to_thread(self.preview, message)
-        response = await request(
-            "POST",
-            f"{self._settings.server}/message",
-            headers={"X-Gotify-Key": self._settings.token},
-            json=rendered,
-        )
+        response = await self._post(rendered)
         raise_for_status(response, service="Gotify", channel_statuses=_OF_THE_CHANNEL)
         identifier = response.object().get("id")
         return str(identifier) if isinstance(identifier, int) else None
+
+    async def verify(self) -> str:
+        """Post no text, which Gotify refuses with 400 when it knows the token; nothing is sent.
+
+        An application's token is good for nothing else, and this is how Gotify's author says that
+        it is tried: https://github.com/gotify/server/issues/652
+        """
+        response = await self._post({})
+        if response.status == HTTPStatus.BAD_REQUEST:
+            return "Gotify knows the token."
+        raise_for_status(response, service="Gotify", channel_statuses=_OF_THE_CHANNEL)
+        raise TemporaryError("What answers is not Gotify, or took a message without a text.")
+
+    async def _post(self, body: dict[str, Any]) -> HttpResponse:
+        url = f"{self._settings.server}/message"
+        headers = {"X-Gotify-Key": self._settings.token}
+        return await request("POST", url, headers=headers, json=body)
 
     def preview(self, message: Message) -> dict[str, Any]:
         """Return what would be sent."""

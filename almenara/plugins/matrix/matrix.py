@@ -13,6 +13,7 @@ from almenara import (
     Message,
     PluginSettings,
     SecretStr,
+    TemporaryError,
     WebUrl,
     as_html,
     as_text,
@@ -50,18 +51,34 @@ class Matrix:
         del background_tasks  # it is sent here, nothing is left to do after it
         # Marks take a while to be read; the loop does not wait for it.
         rendered = await asyncio.to_thread(self.preview, message)
-        settings = self._settings
         room, transaction = (
-            quote(settings.room_id, safe=""),
+            quote(self._settings.room_id, safe=""),
             quote(message.idempotency_key, safe=""),
         )
+        answer = await self._call(
+            "PUT", f"rooms/{room}/send/m.room.message/{transaction}", rendered
+        )
+        event = answer.get("event_id")
+        return event if isinstance(event, str) else None
+
+    async def verify(self) -> str:
+        """Ask whose the token is; nothing is sent."""
+        user = (await self._call("GET", "account/whoami")).get("user_id")
+        if not isinstance(user, str):
+            raise TemporaryError("What answers is not a Matrix server: check `homeserver`.")
+        return f"The token is {user}'s."
+
+    async def _call(
+        self, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        settings = self._settings
         response = await request(
-            "PUT",
-            f"{settings.homeserver}/_matrix/client/v3/rooms/{room}/send/m.room.message/{transaction}",
+            method,
+            f"{settings.homeserver}/_matrix/client/v3/{path}",
             headers={
                 "Authorization": SecretStr(f"Bearer {settings.access_token.get_secret_value()}")
             },
-            json=rendered,
+            json=body,
         )
         answer = response.object()
         # Servers before version 1.10 of the specification tell it only here, in milliseconds.
@@ -72,8 +89,7 @@ class Matrix:
             channel_statuses=_OF_THE_CHANNEL,
             retry_after=wait / 1000 if isinstance(wait, int) else None,
         )
-        event = answer.get("event_id")
-        return event if isinstance(event, str) else None
+        return answer
 
     def preview(self, message: Message) -> dict[str, Any]:
         """Return what would be sent."""

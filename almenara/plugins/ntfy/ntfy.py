@@ -13,6 +13,7 @@ from almenara import (
     Message,
     PluginSettings,
     SecretStr,
+    TemporaryError,
     WebUrl,
     as_markdown,
     as_text,
@@ -63,6 +64,17 @@ class Ntfy:
         raise_for_status(response, service="ntfy", channel_statuses=_OF_THE_CHANNEL)
         identifier = response.object().get("id")
         return identifier if isinstance(identifier, str) else None
+
+    async def verify(self) -> str:
+        """Ask for the account of the token or the user, else for the server's health."""
+        signed_in = bool(self._headers())
+        path, sign = ("account", "username") if signed_in else ("health", "healthy")
+        url = f"{self._settings.server}/v1/{path}"
+        response = await request("GET", url, headers=self._headers())
+        raise_for_status(response, service="ntfy", channel_statuses=_OF_THE_CHANNEL)
+        if not response.object().get(sign):
+            raise TemporaryError("What answers is not ntfy, or it is not healthy: check `server`.")
+        return "ntfy knows the account." if signed_in else "ntfy is there; no account was tried."
 
     def preview(self, message: Message) -> dict[str, Any]:
         """Return what would be published."""

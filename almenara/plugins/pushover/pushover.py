@@ -16,6 +16,7 @@ from almenara import (
     Message,
     PluginSettings,
     SecretStr,
+    TemporaryError,
     WebUrl,
     as_html,
     as_text,
@@ -57,16 +58,27 @@ class Pushover:
         del background_tasks  # it is sent here, nothing is left to do after it
         # Marks take a while to be read; the loop does not wait for it.
         rendered = await asyncio.to_thread(self.preview, message)
+        identifier = (await self._call("messages", rendered)).get("request")
+        return identifier if isinstance(identifier, str) else None
+
+    async def verify(self) -> str:
+        """Have the token, the user and the device validated; nothing is sent."""
+        device = self._settings.device
+        answer = await self._call("users/validate", {"device": device} if device else {})
+        if answer.get("status") != 1:
+            raise TemporaryError("What answers is not Pushover's API: check `api_url`.")
+        return "Pushover knows the application, and the user or the group."
+
+    async def _call(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         settings = self._settings
-        body = rendered | {
+        body = body | {
             "token": settings.token.get_secret_value(),
             "user": settings.user.get_secret_value(),
         }
-        response = await request("POST", f"{settings.api_url}/1/messages.json", json=body)
+        response = await request("POST", f"{settings.api_url}/1/{path}.json", json=body)
         answer = response.object()
         _check(response, answer)
-        identifier = answer.get("request")
-        return identifier if isinstance(identifier, str) else None
+        return answer
 
     def preview(self, message: Message) -> dict[str, Any]:
         """Return what would be sent."""

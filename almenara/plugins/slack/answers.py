@@ -109,18 +109,30 @@ def read_bot_answer(response: HttpResponse) -> str | None:
     An error that Slack does not document is temporary: a needless attempt costs one request, a
     message given up too soon is lost.
     """
+    answer = _taken(response, "message")
+    channel, ts = answer.get("channel"), answer.get("ts")
+    return f"{channel}:{ts}" if isinstance(channel, str) and isinstance(ts, str) else None
+
+
+def read_token_answer(response: HttpResponse) -> str:
+    """Return whose token it is; raise when Slack does not take it."""
+    answer = _taken(response, "token")
+    return f"Slack knows the token: it is {answer.get('user')}'s, in {answer.get('team')}."
+
+
+def _taken(response: HttpResponse, what: str) -> dict[str, Any]:
+    """Return the answer to what Slack has taken."""
     _check_status(response)
     answer = _read(response)
     if answer.get("ok") is True:
-        channel, ts = answer.get("channel"), answer.get("ts")
-        return f"{channel}:{ts}" if isinstance(channel, str) and isinstance(ts, str) else None
+        return answer
     code = str(answer.get("error"))
     if code in _RATE_LIMITED:
         raise_for_status(replace(response, status=429), service=_SERVICE)
     if code in _ADVICE:
-        raise _refused(code)
+        raise _refused(code, what)
     named = code if _CODE.fullmatch(code) else "an error of no known form"
-    raise TemporaryError(f"Slack could not take the message just now ({named}).")
+    raise TemporaryError(f"Slack could not take the {what} just now ({named}).")
 
 
 def _read(response: HttpResponse) -> dict[str, Any]:
@@ -154,6 +166,6 @@ def _check_status(response: HttpResponse) -> None:
         raise
 
 
-def _refused(code: str) -> ChannelError | PermanentError:
+def _refused(code: str, what: str = "message") -> ChannelError | PermanentError:
     kind = PermanentError if code in _OF_THE_MESSAGE else ChannelError
-    return kind(f"Slack refused the message ({code}): {_ADVICE[code]}.")
+    return kind(f"Slack refused the {what} ({code}): {_ADVICE[code]}.")

@@ -10,13 +10,14 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from almenara import (
     BackgroundTasks,
     ChannelError,
+    HttpResponse,
     Message,
     PluginSettings,
     SecretStr,
     request,
 )
 
-from .answers import read_bot_answer, read_webhook_answer
+from .answers import read_bot_answer, read_token_answer, read_webhook_answer
 from .mrkdwn import render
 
 _TWO_WAYS = "Give either `webhook_url`, or `bot_token` and `channel`."
@@ -101,7 +102,17 @@ class Slack:
             return None
         if settings.bot_token is None or settings.channel is None:
             raise ChannelError(_TWO_WAYS)
-        return await _post_as_bot(settings.api_url, settings.bot_token, settings.channel, text)
+        post = {"channel": settings.channel, "text": text}
+        return read_bot_answer(
+            await _call(settings.api_url, settings.bot_token, "chat.postMessage", post)
+        )
+
+    async def verify(self) -> str:
+        """Test the bot's token; nothing is posted."""
+        settings = self._settings
+        if settings.bot_token is None:
+            raise NotImplementedError("Slack has no silent check of an incoming webhook")
+        return read_token_answer(await _call(settings.api_url, settings.bot_token, "auth.test", {}))
 
     def preview(self, message: Message) -> dict[str, str]:
         """Return the text that would be posted, as Slack is given it, and where."""
@@ -113,17 +124,16 @@ async def _post_to_webhook(url: SecretStr, text: str) -> None:
     read_webhook_answer(await request("POST", url, json={"text": text}))
 
 
-async def _post_as_bot(api_url: str, token: SecretStr, channel: str, text: str) -> str | None:
-    response = await request(
+async def _call(api_url: str, token: SecretStr, method: str, body: dict[str, str]) -> HttpResponse:
+    return await request(
         "POST",
-        f"{api_url}/chat.postMessage",
+        f"{api_url}/{method}",
         headers={
             "Authorization": SecretStr(f"Bearer {token.get_secret_value()}"),
             "Content-Type": "application/json; charset=utf-8",
         },
-        json={"channel": channel, "text": text},
+        json=body,
     )
-    return read_bot_answer(response)
 
 
 def _is_http(url: str) -> bool:

@@ -15,6 +15,7 @@ from almenara import (
     Message,
     PluginSettings,
     SecretStr,
+    TemporaryError,
     WebUrl,
     as_html,
     raise_for_status,
@@ -61,13 +62,16 @@ class Telegram:
         del background_tasks  # it is sent here, nothing is left to do after it
         # Marks take a while to be read; the loop does not wait for it.
         rendered = await asyncio.to_thread(self.preview, message)
-        settings = self._settings
-        url = f"{settings.api_url}/bot{settings.bot_token.get_secret_value()}/sendMessage"
-        response = await request("POST", SecretStr(url), json=rendered)
-        answer = response.object()
-        _check(response, answer)
-        result = answer.get("result")
+        result = await self._call("sendMessage", rendered)
         return str(result["message_id"]) if isinstance(result, dict) else None
+
+    async def verify(self) -> str:
+        """Test the bot's token, and look the chat up; nothing is sent."""
+        bot = await self._call("getMe", {})
+        chat = await self._call("getChat", {"chat_id": self._settings.chat_id})
+        if not isinstance(bot, dict) or not isinstance(chat, dict):
+            raise TemporaryError("What answers is not Telegram's Bot API: check `api_url`.")
+        return f"Telegram knows the bot {bot.get('username')}, and the bot the chat."
 
     def preview(self, message: Message) -> dict[str, Any]:
         """Return what would be sent."""
@@ -80,6 +84,14 @@ class Telegram:
         }
         thread = self._settings.message_thread_id
         return body | ({"message_thread_id": thread} if thread else {})
+
+    async def _call(self, method: str, body: dict[str, Any]) -> Any:
+        settings = self._settings
+        url = f"{settings.api_url}/bot{settings.bot_token.get_secret_value()}/{method}"
+        response = await request("POST", SecretStr(url), json=body)
+        answer = response.object()
+        _check(response, answer)
+        return answer.get("result")
 
 
 def _check(response: HttpResponse, answer: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from almenara import (
     Message,
     PluginSettings,
     SecretStr,
+    TemporaryError,
     WebUrl,
     as_text,
     raise_for_status,
@@ -81,21 +82,18 @@ class Twilio:
         del background_tasks  # it is sent here, nothing is left to do after it
         # Marks take a while to be read; the loop does not wait for it.
         rendered = await asyncio.to_thread(self.preview, message)
-        settings = self._settings
-        pair = f"{settings.account_sid}:{settings.auth_token.get_secret_value()}".encode()
-        response = await request(
-            "POST",
-            f"{settings.api_url}/2010-04-01/Accounts/{settings.account_sid}/Messages.json",
-            headers={
-                "Authorization": SecretStr(f"Basic {base64.b64encode(pair).decode()}"),
-                "Content-Type": "application/x-www-form-urlencoded",
-            },
-            content=urlencode(rendered).encode(),
-        )
-        answer = response.object()
-        _check(response, answer)
+        answer = await self._call("POST", "/Messages.json", urlencode(rendered).encode())
         sid = answer.get("sid")
         return sid if isinstance(sid, str) else None
+
+    async def verify(self) -> str:
+        """Look the account up with its token; nothing is sent."""
+        status = (await self._call("GET", ".json")).get("status")
+        if status in {"suspended", "closed"}:
+            raise ChannelError(f"The Twilio account is {status}: reactivate it, or take another.")
+        if status != "active":
+            raise TemporaryError("What answers is not Twilio's API: check `api_url`.")
+        return "The Twilio account is active."
 
     def preview(self, message: Message) -> dict[str, Any]:
         """Return what would be sent."""
@@ -109,9 +107,23 @@ class Twilio:
             return body | {"From": f"{way}{settings.sender}"}
         return body | {"MessagingServiceSid": settings.messaging_service_sid}
 
+    async def _call(self, method: str, path: str, form: bytes | None = None) -> dict[str, Any]:
+        settings = self._settings
+        pair = f"{settings.account_sid}:{settings.auth_token.get_secret_value()}".encode()
+        headers: dict[str, str | SecretStr] = {
+            "Authorization": SecretStr(f"Basic {base64.b64encode(pair).decode()}")
+        }
+        if form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        url = f"{settings.api_url}/2010-04-01/Accounts/{settings.account_sid}{path}"
+        response = await request(method, url, headers=headers, content=form)
+        answer = response.object()
+        _check(response, answer)
+        return answer
+
 
 def _check(response: HttpResponse, answer: dict[str, Any]) -> None:
     code = answer.get("code")
     if response.status in range(400, 500) and isinstance(code, int) and code in _ADVICE:
-        raise ChannelError(f"Twilio refused the message ({code}): {_ADVICE[code]}.")
+        raise ChannelError(f"Twilio refused ({code}): {_ADVICE[code]}.")
     raise_for_status(response, service="Twilio", channel_statuses=_OF_THE_CHANNEL)

@@ -141,7 +141,7 @@ def test_channels_are_listed_with_their_plugins(
     }
     server.answer("GET", "/v1/channels", listed)
     assert [line.split() for line in cli(*bare).out.splitlines()] == [
-        ["CHANNEL", "PLUGIN", "ENABLED", "STATE", "TIMEOUT", "RETRIES"],
+        ["CHANNEL", "PLUGIN", "ENABLED", "STATE", "DRILL", "TIMEOUT", "RETRIES"],
         ["team-slack", "Slack", "yes", "active", "15", "s", "10s", "1m"],
         ["x", "Slack", "no", "paused:", "failures", "2.5", "s", "10s", "1m"],
     ]
@@ -197,11 +197,12 @@ def test_the_policies_of_a_channel_are_given_and_its_rate_taken_away(
     server.answer("PATCH", "/v1/channels/mail", a_channel(name="mail"))
     update = ("channels", "update", "mail")
     policies = ("--rate", "30/m", "--burst", "5", "--breaker-failures", "0")
-    assert cli(*update, *policies, "--breaker-wait", "1m").code == 0
-    assert cli(*update, "--rate", "none").code == 0
+    assert cli(*update, *policies, "--breaker-wait", "1m", "--verify-every", "1h").code == 0
+    assert cli(*update, "--rate", "none", "--verify-every", "none").code == 0
     assert [one.body for one in server.asked] == [
-        {"rate": "30/m", "burst": 5, "breaker_failures": 0, "breaker_wait": "1m"},
-        {"rate": None},
+        {"rate": "30/m", "burst": 5, "breaker_failures": 0, "breaker_wait": "1m"}
+        | {"verify_every": "1h"},
+        {"rate": None, "verify_every": None},
     ]
 
 

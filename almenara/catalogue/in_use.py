@@ -1,4 +1,4 @@
-"""What uses a channel, and so keeps it from being deleted."""
+"""What keeps a channel from being deleted: topics that use it, deliveries that wait for it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from almenara.models import Channel, Topic, TopicChannel
 
 
 async def refuse_if_used(transaction: Transaction, channel: Channel) -> None:
-    """Raise when a topic has the channel, or deliveries wait for it.
+    """Refuse to delete a channel that is in use.
 
     Raises:
-        ConflictError: names the topics, or says what to do with the deliveries.
+        ConflictError: names the topics, or says that deliveries wait.
     """
     links = TopicChannel.filter(channel_id=channel.id).using_db(transaction.client)
     topics = await Topic.filter(id__in=[link.topic_id for link in await links]).using_db(
