@@ -10,7 +10,7 @@ from tests.serving import make_settings, served
 SHIPPED = sorted(
     [
         *("command.Command", "email.Email", "file.File", "log.Log", "slack.Slack"),
-        "webhook.Webhook",
+        *("webhook.Webhook", "webpush.WebPush"),
         *(f"{one.directory}.{one.plugin}" for one in SERVICES),
     ]
 )
