@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         SecretUrl,
         WebUrl,
     )
+    from almenara.recipients import receipt_of_many
 
 __version__ = "0.1.0"
 
@@ -48,6 +49,7 @@ __all__ = [
     "as_text",
     "cut",
     "raise_for_status",
+    "receipt_of_many",
     "request",
 ]
 
@@ -71,6 +73,7 @@ _HOMES = {
     "as_text": "almenara.formats",
     "cut": "almenara.formats",
     "raise_for_status": "almenara.egress",
+    "receipt_of_many": "almenara.recipients",
     "request": "almenara.egress",
 }
 

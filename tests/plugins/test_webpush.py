@@ -238,7 +238,7 @@ async def test_one_that_has_taken_it_is_not_pushed_to_again_for_another(
 
     receiver.answer = answer
     receipt = await send(channel)
-    assert receipt.detail.startswith("1 of 3 subscriptions have taken it. ")
+    assert receipt.detail.startswith("Sent to 1 of 3 subscriptions. ")
     assert "of subscription 1 answered 410: the subscription is gone" in receipt.detail
     assert "http://127.0.0.1:9" in receipt.detail
     assert SECRET not in receipt.detail

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -14,12 +13,11 @@ from almenara import (
     BackgroundTasks,
     ChannelError,
     Message,
-    PermanentError,
     PluginSettings,
     Receipt,
     SecretStr,
-    cut,
     raise_for_status,
+    receipt_of_many,
     request,
 )
 
@@ -29,7 +27,6 @@ from .subscription import Subscription
 from .vapid import authorization, read_key
 
 _MOST_SUBSCRIPTIONS = 100
-_LONGEST_DETAIL = 500
 #: Shorter than a channel's deadline, so that one silent service does not hide who has taken it.
 _PUSH_SECONDS = 10.0
 _FOUR_WEEKS = 28 * 24 * 3600
@@ -96,7 +93,7 @@ class WebPush:
             ),
             return_exceptions=True,
         )
-        return _receipt(ends)
+        return receipt_of_many(ends, recipients="subscriptions")
 
     def preview(self, message: Message) -> dict[str, Any]:
         """Return what each browser's service worker would read."""
@@ -139,17 +136,3 @@ class WebPush:
         endpoint = subscription.endpoint.get_secret_value()
         who = authorization(self._key, self._settings.subject, endpoint)
         return encrypt(text, subscription.browser(), subscription.auth()), who
-
-
-def _receipt(ends: Sequence[BaseException | None]) -> Receipt:
-    """Say who has taken it; when nobody has, raise the error of whoever may take it soonest."""
-    errors = [end for end in ends if end is not None]
-    if len(errors) == len(ends):
-        raise min(errors, key=_hopelessness)
-    taken = f"{len(ends) - len(errors)} of {len(ends)} subscriptions have taken it."
-    said = " ".join([taken, *map(str, errors)])
-    return Receipt(detail=cut(said, _LONGEST_DETAIL) if errors else None)
-
-
-def _hopelessness(error: BaseException) -> int:
-    return (isinstance(error, PermanentError | ChannelError)) + isinstance(error, ChannelError)
