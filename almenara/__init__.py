@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fastapi import BackgroundTasks
     from pydantic import SecretStr
 
-    from almenara.egress import HttpResponse, raise_for_status, request
+    from almenara.egress import ClientTls, HttpResponse, raise_for_status, request
     from almenara.errors import ChannelError, PermanentError, RateLimitedError, TemporaryError
     from almenara.formats import as_chat_marks, as_html, as_markdown, as_text, cut
     from almenara.plugin import (
@@ -31,6 +31,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BackgroundTasks",
     "ChannelError",
+    "ClientTls",
     "HttpResponse",
     "Message",
     "PermanentError",
@@ -56,6 +57,7 @@ __all__ = [
 _HOMES = {
     "BackgroundTasks": "fastapi",
     "ChannelError": "almenara.errors",
+    "ClientTls": "almenara.egress",
     "HttpResponse": "almenara.egress",
     "Message": "almenara.plugin",
     "PermanentError": "almenara.errors",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from almenara.database import Database
 from almenara.loader import Plugins
@@ -79,6 +80,12 @@ def of_webhooks(http: str, _smtp: SmtpReceiver) -> Iterator[Settings]:
             "secret": signing_secret("sign"),
             "headers": {"X-Token": canary("header")},
         }
+    issued = trustme.CA().issue_cert("tower@example.org")
+    yield {
+        "url": f"{http.replace('http://', 'https://')}/{canary('path')}",
+        "client_certificate": issued.cert_chain_pems[0].bytes().decode(),
+        "client_key": f"{canary('comment')}\n{issued.private_key_pem.bytes().decode()}",
+    }
 
 
 def of_slack(http: str, _smtp: SmtpReceiver) -> Iterator[Settings]:
