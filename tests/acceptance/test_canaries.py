@@ -115,6 +115,12 @@ def of_browsers(http: str, _smtp: SmtpReceiver) -> Iterator[Settings]:
         }
 
 
+def of_apprise(http: str, _smtp: SmtpReceiver) -> Iterator[Settings]:
+    for place in (http.removeprefix("http://"), "127.0.0.1:9"):
+        yield {"urls": [f"json://ana:{canary('password')}@{place}/{canary('path')}"]}
+    yield {"urls": [f"discord://{canary('wrong')}"]}
+
+
 def of_the_blabber(_http: str, _smtp: SmtpReceiver) -> Iterator[Settings]:
     for way in ("constructor", "error", "traceback", "reference"):
         yield {"token": canary("token"), "way": way}
@@ -130,6 +136,7 @@ CHANNELS = {
     "Slack": of_slack,
     "Email": of_mail,
     "WebPush": of_browsers,
+    "Apprise": of_apprise,
     "Blabber": of_the_blabber,
     **dict.fromkeys(("Log", "Command", "File"), without_secrets),
 }
@@ -145,8 +152,12 @@ def database_url(request: pytest.FixtureRequest) -> str | None:
 
 @pytest.mark.timeout(240)
 async def test_no_secret_is_found_anywhere(
-    tmp_path: Path, database_url: str | None, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    database_url: str | None,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("APPRISE_ALLOWED", "json")
     directory = tmp_path / "plugins" / "blabber"
     directory.mkdir(parents=True)
     (directory / "blabber.py").write_text(BLABBER)

@@ -9,7 +9,14 @@ from tests.serving import make_settings, served
 
 SHIPPED = sorted(
     [
-        *("command.Command", "email.Email", "file.File", "log.Log", "slack.Slack"),
+        *(
+            "apprise.Apprise",
+            "command.Command",
+            "email.Email",
+            "file.File",
+            "log.Log",
+            "slack.Slack",
+        ),
         *("webhook.Webhook", "webpush.WebPush"),
         *(f"{one.directory}.{one.plugin}" for one in SERVICES),
     ]
