@@ -8,14 +8,6 @@ import ssl
 import tempfile
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    PrivateFormat,
-    load_pem_private_key,
-)
-from cryptography.x509 import load_pem_x509_certificates
 from pydantic import SecretStr
 
 
@@ -67,6 +59,10 @@ def _trusting(authorities: str | None) -> ssl.SSLContext:
 
 def _certificates(text: str) -> bytes:
     """Return the certificates of a PEM file, one after the other in DER."""
+    # Few need it, and it takes a while to import.
+    from cryptography.hazmat.primitives.serialization import Encoding
+    from cryptography.x509 import load_pem_x509_certificates
+
     return b"".join(
         one.public_bytes(Encoding.DER) for one in load_pem_x509_certificates(text.encode())
     )
@@ -94,6 +90,14 @@ def _present(context: ssl.SSLContext, certificate: str, key: SecretStr) -> None:
 
 
 def _sealed(key: SecretStr, password: str) -> bytes:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import (
+        BestAvailableEncryption,
+        Encoding,
+        PrivateFormat,
+        load_pem_private_key,
+    )
+
     try:
         read = load_pem_private_key(key.get_secret_value().encode(), None)
         return read.private_bytes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import io
 import json
@@ -18,11 +19,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from fastapi import BackgroundTasks
 from pydantic import ValidationError
 
 import almenara
 from almenara import ChannelError, PermanentError, RateLimitedError, TemporaryError
+from almenara.dispatch import call_plugin
 from almenara.plugin import build_settings, secret_fields
 from tests.plugins.http_receiver import Answer, HttpReceiver
 from tests.plugins.shipped import a_message, load
@@ -64,7 +65,14 @@ def built(*urls: str) -> Any:
 
 
 async def send(channel: Any, **message: Any) -> Any:
-    return await channel.send_message(a_message(**message), BackgroundTasks())
+    """Send as the server does: in a thread, while the loop, and in it the receiver, goes on."""
+    abandon = asyncio.get_running_loop().create_future()
+    ended = await call_plugin(
+        channel, lambda: None, a_message(**message), timeout_seconds=30, abandon=abandon
+    )
+    if ended.error is not None:
+        raise ended.error
+    return ended.value
 
 
 def url(receiver: HttpReceiver, rest: str = "") -> str:
@@ -100,21 +108,6 @@ async def test_the_priority_is_the_type(receiver: HttpReceiver) -> None:
         await send(channel, priority=number)
     found = [one.json()["type"] for one in receiver.received]
     assert found == ["failure", "warning", "info", "info", "info"]
-
-
-async def test_the_loop_goes_on_while_apprise_blocks(receiver: HttpReceiver) -> None:
-    """The receiver runs in the loop that would be blocked: an answer proves that it is not."""
-    callers: set[str] = set()
-    channel = built(url(receiver))
-    original = channel.preview
-
-    def preview(message: Any) -> Any:
-        callers.add(threading.current_thread().name.rpartition("_")[0])
-        return original(message)
-
-    channel.preview = preview
-    await send(channel)
-    assert callers == {"almenara-apprise"}
 
 
 # --- what fails
@@ -168,6 +161,23 @@ async def test_who_has_it_does_not_get_it_again_for_another(receiver: HttpReceiv
     assert SECRET not in receipt.detail
 
 
+async def test_who_comes_too_late_is_not_begun_with(
+    receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load("apprise", "apprise"), "_BEGINNING_SECONDS", -1.0)
+    receipt = await send(built(url(receiver, "/1"), url(receiver, "/2")))
+    assert receipt.detail == (
+        "Sent to 1 of 2 services. json (URL 2 of the channel) was not tried, the others took too "
+        "long."
+    )
+    assert len(receiver.received) == 1
+
+
+async def test_no_thread_is_left(receiver: HttpReceiver) -> None:
+    await send(built(url(receiver)))
+    assert not [one.name for one in threading.enumerate() if "Executor" in one.name]
+
+
 async def test_what_fails_within_the_library_is_told_by_its_kind(
     receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +190,22 @@ async def test_what_fails_within_the_library_is_told_by_its_kind(
 
     monkeypatch.setattr(apprise.Apprise, "notify", notify)
     with pytest.raises(TemporaryError, match="KeyError") as caught:
+        await send(channel)
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_a_url_that_this_version_of_the_library_does_not_take_pauses_the_channel(
+    receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import apprise
+
+    channel = built(url(receiver))
+
+    def instantiate(*_args: Any, **_more: Any) -> None:
+        raise AttributeError(SECRET)
+
+    monkeypatch.setattr(apprise.Apprise, "instantiate", instantiate)
+    with pytest.raises(ChannelError, match=r"cannot use json \(URL 1 of the channel\)") as caught:
         await send(channel)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 

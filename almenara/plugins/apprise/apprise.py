@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
+import time
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -13,9 +12,11 @@ from almenara import (
     BackgroundTasks,
     ChannelError,
     Message,
+    PermanentError,
     PluginSettings,
     Receipt,
     SecretStr,
+    TemporaryError,
     as_text,
     receipt_of_many,
 )
@@ -28,8 +29,9 @@ _MOST_URLS = 20
 _LONGEST_TEXT = 32_768
 #: By our priority, from the most urgent.
 _KINDS = {1: "failure", 2: "warning", 3: "info", 4: "info", 5: "info"}
-#: Apprise blocks: it has threads of its own, so that it takes none from others.
-_threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="almenara-apprise")
+#: So late in an attempt no other service is begun with, in seconds: its deadline would hide who has
+#: the message.
+_BEGINNING_SECONDS = 6.0
 
 
 class _Operator(BaseSettings):
@@ -67,8 +69,8 @@ class Apprise:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> Receipt:
-        """Send the message by each URL.
+    def send_message(self, message: Message, background_tasks: BackgroundTasks) -> Receipt:
+        """Send the message by one URL after the other, in a thread: the library blocks.
 
         Raises:
             TemporaryError: no service has it, and one may take it later.
@@ -76,14 +78,11 @@ class Apprise:
         """
         del background_tasks  # it is sent here, nothing is left to do after it
         self._check_allowed()
-        loop = asyncio.get_running_loop()
-        ends = await asyncio.gather(
-            *(
-                loop.run_in_executor(_threads, self._send, url, number, message)
-                for number, url in enumerate(self._settings.urls, start=1)
-            ),
-            return_exceptions=True,
-        )
+        texts, begun = self.preview(message), time.monotonic()
+        ends: list[Exception | None] = []
+        for number, url in enumerate(self._settings.urls, start=1):
+            late = bool(ends) and time.monotonic() - begun > _BEGINNING_SECONDS
+            ends.append(_end_of(url, number, texts, late=late))
         return receipt_of_many(ends, recipients="services")
 
     def preview(self, message: Message) -> dict[str, str]:
@@ -94,10 +93,6 @@ class Apprise:
             "kind": _KINDS[message.priority],
         }
 
-    def _send(self, url: SecretStr, number: int, message: Message) -> None:
-        named = f"{schema_of(url.get_secret_value())} (URL {number} of the channel)"
-        send(url, named, **self.preview(message))
-
     def _check_allowed(self) -> None:
         allowed = PUBLIC.union(_Operator().allowed.replace(",", " ").split())
         for url in self._settings.urls:
@@ -107,3 +102,15 @@ class Apprise:
                     f"A URL with {schema}:// may lead to any address, also inside your network: it "
                     "is used only where APPRISE_ALLOWED of the sending process names it."
                 )
+
+
+def _end_of(url: SecretStr, number: int, texts: dict[str, str], *, late: bool) -> Exception | None:
+    """Send by one URL; return the error, if it is one of an attempt."""
+    named = f"{schema_of(url.get_secret_value())} (URL {number} of the channel)"
+    if late:
+        return TemporaryError(f"{named} was not tried, the others took too long.")
+    try:
+        send(url, named, **texts)
+    except (ChannelError, PermanentError, TemporaryError) as error:
+        return error
+    return None

@@ -14,8 +14,6 @@ from typing import Any
 from almenara import ChannelError, HttpResponse, SecretStr, TemporaryError, raise_for_status
 
 INSTALL = "apprise is not installed: run pip install 'almenara[apprise]'"
-#: One service has so long for a message, in seconds.
-_SERVICE_SECONDS = 10.0
 _MOST_SOCKET_SECONDS = 4.0
 #: The service refuses whatever the channel sends.
 _OF_THE_CHANNEL = frozenset({401, 403, 404, 410})
@@ -114,6 +112,7 @@ def _asset(library: ModuleType) -> Any:
         pgp_autogen=False,
         pem_autogen=False,
         async_mode=False,
-        service_timeout=_SERVICE_SECONDS,
+        # A limit of its own would have it start threads that outlive the process's end.
+        service_timeout=0,
         allow_templates=False,
     )
