@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from almenara.attachment import Attachment
-    from almenara.egress import HttpResponse, raise_for_status, request
+    from almenara.egress import ClientTls, HttpResponse, raise_for_status, request
     from almenara.errors import (
         ChannelError,
         PermanentError,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         SecretUrl,
         WebUrl,
     )
+    from almenara.recipients import receipt_of_many
     from almenara.templates import Template
 
 __version__ = "0.1.0"
@@ -39,6 +40,7 @@ __all__ = [
     "Attachment",
     "BackgroundTasks",
     "ChannelError",
+    "ClientTls",
     "HttpResponse",
     "Message",
     "PermanentError",
@@ -59,6 +61,7 @@ __all__ = [
     "as_text",
     "cut",
     "raise_for_status",
+    "receipt_of_many",
     "request",
 ]
 
@@ -66,6 +69,7 @@ _HOMES = {
     "Attachment": "almenara.attachment",
     "BackgroundTasks": "fastapi",
     "ChannelError": "almenara.errors",
+    "ClientTls": "almenara.egress",
     "HttpResponse": "almenara.egress",
     "Message": "almenara.plugin",
     "PermanentError": "almenara.errors",
@@ -85,6 +89,7 @@ _HOMES = {
     "as_text": "almenara.formats",
     "cut": "almenara.formats",
     "raise_for_status": "almenara.egress",
+    "receipt_of_many": "almenara.recipients",
     "request": "almenara.egress",
 }
 

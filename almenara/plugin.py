@@ -218,12 +218,18 @@ def build_settings(
     )
 
 
-def _mentions_secret(annotation: Any) -> bool:
-    """Tell whether ``SecretStr`` or ``SecretBytes`` stands anywhere in a type."""
+def _mentions_secret(annotation: Any, within: tuple[type, ...] = ()) -> bool:
+    """Tell whether ``SecretStr`` or ``SecretBytes`` stands anywhere in a type, or in its models."""
     # By identity: not every annotation can be hashed (``Callable[[], int]``).
     if any(annotation is kind or get_origin(annotation) is kind for kind in _SECRETS):
         return True
-    return any(_mentions_secret(part) for part in get_args(annotation))
+    parts = list(get_args(annotation))
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if annotation in within:  # a model of itself, a tree
+            return False
+        within = (*within, annotation)
+        parts += [field.annotation for field in annotation.model_fields.values()]
+    return any(_mentions_secret(part, within) for part in parts)
 
 
 def _from_text(value: str, annotation: Any) -> Any:

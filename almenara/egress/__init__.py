@@ -9,5 +9,14 @@ from __future__ import annotations
 
 from almenara.egress.client import Egress, configure, current, request
 from almenara.egress.response import HttpResponse, raise_for_status
+from almenara.egress.tls import ClientTls
 
-__all__ = ["Egress", "HttpResponse", "configure", "current", "raise_for_status", "request"]
+__all__ = [
+    "ClientTls",
+    "Egress",
+    "HttpResponse",
+    "configure",
+    "current",
+    "raise_for_status",
+    "request",
+]

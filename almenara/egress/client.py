@@ -21,8 +21,9 @@ from almenara.egress.failures import BROKEN_OFF, NO_ANSWER_IN_TIME, ExchangeErro
 from almenara.egress.pool import Pool
 from almenara.egress.resolver import Resolver, SystemResolver
 from almenara.egress.response import HttpResponse
-from almenara.egress.target import Place, check_method, read_target, refused, write_headers
-from almenara.errors import SendError, TemporaryError
+from almenara.egress.target import Place, Target, check_method, read_target, refused, write_headers
+from almenara.egress.tls import ClientTls
+from almenara.errors import PermanentError, SendError, TemporaryError
 
 _DEFAULTS = {
     "User-Agent": f"Almenara/{__version__}",
@@ -77,9 +78,11 @@ class Egress:
         json: Any = None,
         content: bytes | None = None,
         timeout_seconds: float = 20.0,
+        tls: ClientTls | None = None,
     ) -> HttpResponse:
         """Make one request; see :func:`request`."""
         target = read_target(url, self._networks)
+        place = _place(target, tls)
         defaults = dict(_DEFAULTS)
         if json is not None:
             content = json_.dumps(json, separators=(",", ":")).encode()
@@ -93,7 +96,7 @@ class Egress:
         failure: SendError
         try:
             async with asyncio.timeout(max(timeout_seconds, 0.001)):
-                return await _exchange(pool, target.place, method, wire)
+                return await _exchange(pool, place, method, wire)
         except AddressRefusedError as error:
             failure = refused(target.origin, error)
         except ExchangeError as error:
@@ -178,6 +181,7 @@ async def request(
     json: Any = None,
     content: bytes | None = None,
     timeout_seconds: float = 20.0,
+    tls: ClientTls | None = None,
 ) -> HttpResponse:
     """Make one HTTP request and return the answer, whatever its status.
 
@@ -189,14 +193,29 @@ async def request(
         json: the body as something to write as JSON; ``content`` is ignored then.
         content: the body as it is.
         timeout_seconds: for the whole of it, from the look-up of the name to the end of the body.
+        tls: the client certificate to present, and whom to trust; absent: none, and the usual.
 
     Raises:
         TemporaryError: there was no full answer. The text names scheme, host and port, no more.
         PermanentError: the URL or a header cannot be used, or the address is not permitted.
     """
     return await current().request(
-        method, url, headers=headers, json=json, content=content, timeout_seconds=timeout_seconds
+        method,
+        url,
+        headers=headers,
+        json=json,
+        content=content,
+        timeout_seconds=timeout_seconds,
+        tls=tls,
     )
+
+
+def _place(target: Target, tls: ClientTls | None) -> Place:
+    if tls is None:
+        return target.place
+    if not target.place.secure:
+        raise PermanentError(f"{target.origin} has no TLS: write the URL with https.")
+    return target.place._replace(tls=tls.context)
 
 
 async def _exchange(pool: Pool, place: Place, method: str, wire: bytes) -> HttpResponse:

@@ -20,6 +20,7 @@ from almenara.egress.connection import Connection
 from almenara.egress.failures import not_connected
 from almenara.egress.resolver import AddressInfo, Resolver
 from almenara.egress.target import Place
+from almenara.egress.tls import usual_context
 
 #: A connection must be made in so many seconds, its TLS included.
 CONNECT_SECONDS = 5.0
@@ -45,7 +46,7 @@ class Dialer:
         """
         try:
             addresses = await self._addresses(place)
-            context = await _tls() if place.secure else None
+            context = place.tls or (await _tls() if place.secure else None)
             async with asyncio.timeout(CONNECT_SECONDS):
                 return await self._connect(addresses, place, context)
         except AddressRefusedError:
@@ -118,8 +119,4 @@ async def _tls() -> ssl.SSLContext:
     return await asyncio.to_thread(_tls_context)
 
 
-@cache
-def _tls_context() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
+_tls_context = cache(usual_context)

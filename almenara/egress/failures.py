@@ -55,5 +55,6 @@ def not_connected(error: Exception) -> ExchangeError:
 
 def reason_of(error: BaseException | None) -> str | None:
     """Return what the system says, if it was the system."""
-    number = error.errno if isinstance(error, OSError) else None
-    return os.strerror(number) if number and number > 0 else None
+    if not isinstance(error, OSError) or isinstance(error, ssl.SSLError):
+        return None  # the TLS library has numbers of its own
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else None

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from ssl import SSLContext
 from typing import NamedTuple
 
 from pydantic import SecretStr
@@ -46,6 +47,8 @@ class Place(NamedTuple):
     secure: bool
     host: str
     port: int
+    #: What TLS needs there beyond the usual; a connection serves only those who present the same.
+    tls: SSLContext | None = None
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from almenara.database import Database
 from almenara.loader import Plugins
 from almenara.plugin import secret_fields
 from tests.plugins.documented import SECRET, SERVICES, Service
 from tests.plugins.http_receiver import Answer, HttpReceiver
+from tests.plugins.push_service import Browser, b64url
 from tests.plugins.smtp_receiver import SmtpReceiver
 from tests.serving import Client, make_settings, served, until
 
 Settings = dict[str, Any]
+CLOSED = "http://127.0.0.1:9"
 OTHERS = {one.plugin: one for one in SERVICES}
 
 #: A plugin whose own code tells its secrets in every way it can.
@@ -70,35 +73,73 @@ def of_another(service: Service, http: str) -> Iterator[Settings]:
         yield usual | {"username": None, "password": None, "token": canary("token")}
 
 
-def channels(plugin: str, http: str, smtp: SmtpReceiver) -> Iterator[Settings]:
-    """Give the settings of a plugin's channels, each with every secret that it may have."""
-    closed = "http://127.0.0.1:9"
-    if plugin == "Webhook":
-        for base in (http, closed, http.replace("http://", "https://")):
-            yield {
-                "url": f"{base}/{canary('path')}?key={canary('query')}",
-                "secret": signing_secret("sign"),
-                "headers": {"X-Token": canary("header")},
-            }
-    elif plugin == "Slack":
-        yield {"webhook_url": f"{http}/services/{canary('hook')}"}
-        yield {"webhook_url": f"{closed}/services/{canary('hook')}"}
-        yield {"bot_token": f"xoxb-{canary('bot')}", "channel": "#sales", "api_url": f"{http}/api"}
-    elif plugin == "Email":
-        common = {"from": "a@example.org", "to": ["b@example.org"], "username": "shop"}
-        for port, tls in ((smtp.port, False), (9, False), (smtp.port, True)):
-            yield common | {
-                "server": "127.0.0.1",
-                "port": port,
-                "password": canary("password"),
-                "ssl_tls": tls,
-            }
-    elif plugin == "Blabber":
-        for way in ("constructor", "error", "traceback", "reference"):
-            yield {"token": canary("token"), "way": way}
-    else:
-        assert plugin in {"Log", "Command", "File"}, f"say here how those of {plugin} fail"
-        yield {}
+def of_webhooks(http: str, _smtp: SmtpReceiver) -> Iterator[Settings]:
+    for base in (http, CLOSED, http.replace("http://", "https://")):
+        yield {
+            "url": f"{base}/{canary('path')}?key={canary('query')}",
+            "secret": signing_secret("sign"),
+            "headers": {"X-Token": canary("header")},
+        }
+    issued = trustme.CA().issue_cert("tower@example.org")
+    yield {
+        "url": f"{http.replace('http://', 'https://')}/{canary('path')}",
+        "client_certificate": issued.cert_chain_pems[0].bytes().decode(),
+        "client_key": f"{canary('comment')}\n{issued.private_key_pem.bytes().decode()}",
+    }
+
+
+def of_slack(http: str, _smtp: SmtpReceiver) -> Iterator[Settings]:
+    yield {"webhook_url": f"{http}/services/{canary('hook')}"}
+    yield {"webhook_url": f"{CLOSED}/services/{canary('hook')}"}
+    yield {"bot_token": f"xoxb-{canary('bot')}", "channel": "#sales", "api_url": f"{http}/api"}
+
+
+def of_mail(_http: str, smtp: SmtpReceiver) -> Iterator[Settings]:
+    common = {"from": "a@example.org", "to": ["b@example.org"], "username": "shop"}
+    for port, tls in ((smtp.port, False), (9, False), (smtp.port, True)):
+        yield common | {
+            "server": "127.0.0.1",
+            "port": port,
+            "password": canary("password"),
+            "ssl_tls": tls,
+        }
+
+
+def of_browsers(http: str, _smtp: SmtpReceiver) -> Iterator[Settings]:
+    for base in (http, CLOSED):
+        browser = Browser(auth=canary("auth").ljust(16, "-").encode()[:16])
+        yield {
+            "private_key": b64url(canary("key").ljust(32, "-").encode()),
+            "subject": "mailto:ana@example.org",
+            "subscriptions": [browser.subscription(f"{base}/{canary('path')}")],
+        }
+
+
+def of_apprise(http: str, _smtp: SmtpReceiver) -> Iterator[Settings]:
+    for place in (http.removeprefix("http://"), "127.0.0.1:9"):
+        yield {"urls": [f"json://ana:{canary('password')}@{place}/{canary('path')}"]}
+    yield {"urls": [f"discord://{canary('wrong')}"]}
+
+
+def of_the_blabber(_http: str, _smtp: SmtpReceiver) -> Iterator[Settings]:
+    for way in ("constructor", "error", "traceback", "reference"):
+        yield {"token": canary("token"), "way": way}
+
+
+def without_secrets(_http: str, _smtp: SmtpReceiver) -> Iterator[Settings]:
+    yield {}
+
+
+#: By plugin: the settings of its channels, each with every secret that it may have.
+CHANNELS = {
+    "Webhook": of_webhooks,
+    "Slack": of_slack,
+    "Email": of_mail,
+    "WebPush": of_browsers,
+    "Apprise": of_apprise,
+    "Blabber": of_the_blabber,
+    **dict.fromkeys(("Log", "Command", "File"), without_secrets),
+}
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -111,8 +152,12 @@ def database_url(request: pytest.FixtureRequest) -> str | None:
 
 @pytest.mark.timeout(240)
 async def test_no_secret_is_found_anywhere(
-    tmp_path: Path, database_url: str | None, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    database_url: str | None,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("APPRISE_ALLOWED", "json")
     directory = tmp_path / "plugins" / "blabber"
     directory.mkdir(parents=True)
     (directory / "blabber.py").write_text(BLABBER)
@@ -151,7 +196,8 @@ async def _fail_everywhere(
     for plugin in plugins.found:
         planted: set[str] = set()
         other = OTHERS.get(plugin.name)
-        many = of_another(other, http.url) if other else channels(plugin.name, http.url, smtp)
+        assert other or plugin.name in CHANNELS, f"say here how those of {plugin.name} fail"
+        many = of_another(other, http.url) if other else CHANNELS[plugin.name](http.url, smtp)
         for number, values in enumerate(many):
             planted |= values.keys()
             name = f"{plugin.name.lower()}-{number}"

@@ -9,8 +9,15 @@ from tests.serving import make_settings, served
 
 SHIPPED = sorted(
     [
-        *("command.Command", "email.Email", "file.File", "log.Log", "slack.Slack"),
-        "webhook.Webhook",
+        *(
+            "apprise.Apprise",
+            "command.Command",
+            "email.Email",
+            "file.File",
+            "log.Log",
+            "slack.Slack",
+        ),
+        *("webhook.Webhook", "webpush.WebPush"),
         *(f"{one.directory}.{one.plugin}" for one in SERVICES),
     ]
 )

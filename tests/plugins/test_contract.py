@@ -12,6 +12,7 @@ from almenara import PluginSettings, RateLimitedError, SecretStr, raise_for_stat
 from almenara.cli import run
 from almenara.testing import Answer, FakeService, a_message, check_contract, sending
 from tests.plugins.documented import SERVICES
+from tests.plugins.push_service import Browser, b64url
 from tests.plugins.shipped import load
 
 PAGER = """
@@ -32,6 +33,14 @@ class Pager:
 """
 
 
+def push_settings(url: str) -> dict[str, Any]:
+    return {
+        "private_key": b64url(b"hush-hush".ljust(32, b"-")),
+        "subject": "mailto:ana@example.org",
+        "subscriptions": [Browser().subscription(f"{url}/hush-hush")],
+    }
+
+
 @pytest.mark.parametrize("service", SERVICES, ids=lambda one: one.plugin)
 async def test_every_shipped_channel_keeps_it(service: Any) -> None:
     plugin = getattr(load(service.directory, service.directory), service.plugin)
@@ -47,6 +56,7 @@ async def test_every_shipped_channel_keeps_it(service: Any) -> None:
         ("webhook", "Webhook", lambda url: {"url": f"{url}/hush-hush"}),
         ("slack", "Slack", lambda url: {"webhook_url": f"{url}/hush-hush"}),
         ("log", "Log", lambda _url: {}),
+        ("webpush", "WebPush", push_settings),
     ],
 )
 async def test_the_first_channels_keep_it_too(

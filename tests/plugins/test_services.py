@@ -16,7 +16,7 @@ from fastapi import BackgroundTasks
 from pydantic import ValidationError
 
 import almenara
-from almenara import ChannelError, PermanentError, TemporaryError
+from almenara import ChannelError, PermanentError, Receipt, TemporaryError
 from almenara.egress import Egress, configure
 from almenara.formats import measure
 from almenara.plugin import build_settings, environment_prefix, field_names
@@ -55,7 +55,8 @@ def built(service: Service, url: str, **changes: Any) -> Any:
 
 
 async def send(service: Service, url: str, **message: Any) -> Any:
-    return await built(service, url).send_message(a_message(**message), BackgroundTasks())
+    taken = await built(service, url).send_message(a_message(**message), BackgroundTasks())
+    return taken.reference if isinstance(taken, Receipt) else taken
 
 
 def body_of(arrived: ReceivedRequest) -> dict[str, Any]:

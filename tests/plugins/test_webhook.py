@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import ssl
 import traceback
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import standardwebhooks
+import trustme
 from fastapi import BackgroundTasks
 from pydantic import ValidationError
 
@@ -229,3 +231,54 @@ def test_the_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPa
     assert read.url.get_secret_value() == "https://example.com/hooks"
     assert read.headers["Authorization"].get_secret_value() == "Bearer t"
     assert "Bearer t" not in repr(read)
+
+
+# --- mutual TLS
+
+
+def presented(authority: trustme.CA) -> dict[str, str]:
+    issued = authority.issue_cert("tower@example.org")
+    return {
+        "client_certificate": "".join(one.bytes().decode() for one in issued.cert_chain_pems),
+        "client_key": issued.private_key_pem.bytes().decode(),
+    }
+
+
+async def test_a_receiver_that_asks_for_a_certificate_gets_it() -> None:
+    authority, clients = trustme.CA(), trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    clients.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    own = {"authorities": authority.cert_pem.bytes().decode()}
+    async with HttpReceiver(tls=context) as receiver:
+        await send(receiver.url, **own, **presented(clients))
+        assert len(receiver.received) == 1
+        for wrong in (own | presented(trustme.CA()), own, presented(clients)):
+            with pytest.raises(TemporaryError) as caught:
+                await send(f"{receiver.url}/{SECRET}", **wrong)
+            assert SECRET not in everything_said(caught.value)
+        assert len(receiver.received) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"client_key": SECRET}, "given together"),
+        ({"client_certificate": SECRET}, "given together"),
+        ({"client_certificate": SECRET, "client_key": SECRET}, "must be written in PEM"),
+        ({"authorities": SECRET}, "must be certificates in PEM"),
+        ({"url": "http://example.com", **presented(trustme.CA())}, "begins with https"),
+    ],
+)
+def test_certificates_that_cannot_be_used_are_refused(values: dict[str, str], says: str) -> None:
+    with pytest.raises(ValidationError, match=says) as caught:
+        settings(**({"url": "https://example.com"} | values))
+    assert SECRET not in str(caught.value)
+    assert "PRIVATE KEY" not in str(caught.value)
+
+
+def test_the_key_of_the_certificate_is_secret() -> None:
+    read = settings(url="HTTPS://example.com", **presented(trustme.CA()))
+    assert "PRIVATE KEY" not in repr(read)
+    assert read.tls() is not None

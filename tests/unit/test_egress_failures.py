@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import ssl
 import traceback
@@ -16,6 +17,7 @@ from pydantic import SecretStr
 
 from almenara import PermanentError, TemporaryError
 from almenara.egress import Egress
+from almenara.egress.failures import reason_of
 from almenara.egress.resolver import AddressInfo
 from tests.plugins.http_receiver import Answer, HttpReceiver
 
@@ -186,6 +188,11 @@ async def test_a_certificate_that_nobody_trusts_is_temporary_and_named(egress: E
         text = await fails(egress, receiver.url, TemporaryError)
         assert receiver.received == []
     assert text.startswith(f"The certificate of {receiver.url} is not to be trusted (")
+
+
+def test_a_number_of_the_tls_library_is_not_taken_for_one_of_the_systems() -> None:
+    assert reason_of(ssl.SSLError(1, "alert")) is None
+    assert reason_of(ConnectionResetError(errno.ECONNRESET, "?")) == "Connection reset by peer"
 
 
 async def test_tls_to_a_server_without_it_is_temporary(egress: Egress) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pydantic import Field, Secret, SecretBytes, SecretStr
+from pydantic import BaseModel, Field, Secret, SecretBytes, SecretStr
 
 from almenara.plugin import (
     PluginSettings,
@@ -38,6 +38,27 @@ def read(values: dict[str, Any]) -> Any:
 
 def test_fields_that_hold_secrets_are_found_wherever_the_secret_stands() -> None:
     assert secret_fields(Pigeon.Settings) == {"password", "keys", "pin", "headers"}
+
+
+class Open(BaseModel):
+    name: str
+    inner: list[Open] = []
+
+
+class Closed(BaseModel):
+    inner: list[Closed] = []
+    keys: dict[str, SecretStr]
+
+
+class Nested(PluginSettings):
+    one: Open
+    many: list[Open]
+    two: Closed | None = None
+    others: dict[str, list[Closed]] = {}
+
+
+def test_fields_that_hold_secrets_within_a_model_are_found_too() -> None:
+    assert secret_fields(Nested) == {"two", "others"}
 
 
 def test_fields_are_called_as_they_are_written() -> None:

@@ -9,13 +9,15 @@ import hmac
 import re
 import time
 from http import HTTPStatus
+from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from almenara import (
     BackgroundTasks,
     ChannelError,
+    ClientTls,
     Message,
     PluginSettings,
     SecretStr,
@@ -49,6 +51,19 @@ class Webhook:
         )
         headers: dict[str, SecretStr] = Field(
             default_factory=dict, description="More headers to send, such as Authorization."
+        )
+        client_certificate: str | None = Field(
+            default=None,
+            description="A certificate to present to the receiver (mutual TLS), in PEM, and those "
+            "between it and its authority ...",
+        )
+        client_key: SecretStr | None = Field(
+            default=None, description="... and its private key, in PEM, without a password."
+        )
+        authorities: str | None = Field(
+            default=None,
+            description="Certificates in PEM: only a receiver whose certificate is signed by one "
+            "of them is trusted. Absent: those that the system trusts.",
         )
 
         @field_validator("url")
@@ -84,8 +99,24 @@ class Webhook:
                     raise ValueError(f"the header {name} is made for each message; leave it out")
             return value
 
+        @model_validator(mode="after")
+        def _check_tls(self) -> Self:
+            secure = urlsplit(self.url.get_secret_value()).scheme == "https"
+            if self.tls() is not None and not secure:
+                raise ValueError("a certificate needs a `url` that begins with https")
+            return self
+
+        def tls(self) -> ClientTls | None:
+            """Return what TLS needs beyond the usual, if it does."""
+            given = (self.client_certificate, self.client_key, self.authorities)
+            if given == (None, None, None):
+                return None
+            certificate, key, authorities = given
+            return ClientTls(certificate=certificate, key=key, authorities=authorities)
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._tls = settings.tls()
 
     async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
         """Post the message; return the id that the receiver answers with, if it does."""
@@ -101,7 +132,11 @@ class Webhook:
             signed = f"{made['webhook-id']}.{made['webhook-timestamp']}.".encode() + body
             made["webhook-signature"] = _signature(_key(settings.secret), signed)
         response = await request(
-            "POST", settings.url, headers={**settings.headers, **made}, content=body
+            "POST",
+            settings.url,
+            headers={**settings.headers, **made},
+            content=body,
+            tls=self._tls,
         )
         if response.status == HTTPStatus.GONE:
             # Standard Webhooks: the receiver wants nothing more, from anybody.
