@@ -14,15 +14,16 @@ from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 
 from almenara.announce import Announcer
-from almenara.database import Database, Transaction, open_database
+from almenara.database import Database, open_database
 from almenara.database.lock import FileLock
 from almenara.deliveries import LEASE
 from almenara.dispatch import Dispatcher, Instances, Leases
 from almenara.egress import Egress, configure
 from almenara.errors import ConfigurationError
 from almenara.ledger import Ledger
-from almenara.loader import Plugins, find_loose, news_of
+from almenara.loader import Plugins, find_loose
 from almenara.migrations import is_empty, migrate, missing_migrations
+from almenara.processes import Processes, Role
 from almenara.queues.base import Queue
 from almenara.queues.embedded import EmbeddedQueue
 from almenara.queues.relay import RelayQueue
@@ -30,6 +31,7 @@ from almenara.routing import Routing
 from almenara.secrets import Vault, open_vault
 from almenara.settings import Settings
 from almenara.telemetry import get_logger
+from almenara.watch import LOOK_SECONDS, Watch
 
 log = get_logger("app")
 
@@ -134,6 +136,7 @@ class Sending:
     plugins: Plugins
     vault: Vault
     instances: Instances
+    processes: Processes
 
 
 @asynccontextmanager
@@ -143,11 +146,15 @@ async def sending(
     clock: Callable[[], datetime] = utc_now,
     make_queue: MakeQueue = queue_for,
     lease: timedelta = LEASE,
+    role: Role = "worker",
+    look_seconds: float = LOOK_SECONDS,
 ) -> AsyncIterator[Sending]:
     """Run a queue and everything behind it; at the end, drain: what is under way ends first.
 
     Args:
         lease: how long a claim outlives its process; every process of a database has the same.
+        role: what this process calls itself where others ask.
+        look_seconds: how often the plugin files are looked at.
 
     Raises:
         ConfigurationError: the database, its schema or the key cannot be used.
@@ -171,7 +178,6 @@ async def sending(
         plugins = Plugins(settings.plugins_dir)
         await asyncio.to_thread(plugins.load)
         await routing.refresh()
-        await _tell_broken(plugins, ledger, clock())
         instances = Instances(plugins, vault)
         stack.push_async_callback(instances.close)
         dispatcher = Dispatcher(
@@ -186,8 +192,19 @@ async def sending(
         queue = make_queue(wiring)
         await queue.start()
         stack.push_async_callback(queue.drain, settings.drain_seconds)
+        processes = Processes(database, role=role, clock=clock)
+        watch = Watch(
+            plugins=plugins,
+            instances=instances,
+            ledger=ledger,
+            processes=processes,
+            clock=clock,
+            seconds=look_seconds,
+        )
+        await watch.start()
+        stack.push_async_callback(watch.close)
         log.info("ready", database=database.dialect, plugin_count=len(plugins.found))
-        yield Sending(wiring, queue, plugins, vault, instances)
+        yield Sending(wiring, queue, plugins, vault, instances, processes)
 
 
 def _check_plugin_files(settings: Settings) -> None:
@@ -244,15 +261,3 @@ async def _refuse_older(database: Database) -> None:
             f"The database's schema is older than this version of Almenara ({missing[0]} is "
             "missing). Make a backup, then run `almenara migrate`."
         )
-
-
-async def _tell_broken(plugins: Plugins, ledger: Ledger, now: datetime) -> None:
-    """Log what is broken among the plugins, and tell each breakage once."""
-    for broken in plugins.broken:
-        log.warning("plugin_broken", file=str(broken.file), reason=broken.reason)
-    if plugins.broken:
-
-        async def tell(transaction: Transaction) -> None:
-            transaction.news += [news_of(broken, now) for broken in plugins.broken]
-
-        await ledger.run(tell)

@@ -27,6 +27,7 @@ from almenara.ledger import Ledger
 from almenara.loader import Plugins
 from almenara.log import Log
 from almenara.operate import Operator
+from almenara.processes import Processes
 from almenara.queues.base import Queue
 from almenara.replay import Replays
 
@@ -45,6 +46,7 @@ class Parts:
     pausing: Pausing
     topics: Topics
     plugins: Plugins
+    processes: Processes
     database: Database
     ledger: Ledger
     queue: Queue

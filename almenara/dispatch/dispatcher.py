@@ -128,17 +128,21 @@ class Dispatcher:
             return Ended(error=error), frozenset()
         if kept is not None:
             built.append(kept)
-        ended = await call_plugin(
-            None if kept is None else kept.target,
-            build,
-            detached(
-                ready.message,
-                channel=channel.name,
-                idempotency_key=str(ready.claim.delivery_id),
-            ),
-            timeout_seconds=channel.timeout_seconds,
-            abandon=self._abandoned(),
-        )
+        ended = Ended()
+        try:
+            ended = await call_plugin(
+                None if kept is None else kept.target,
+                build,
+                detached(
+                    ready.message,
+                    channel=channel.name,
+                    idempotency_key=str(ready.claim.delivery_id),
+                ),
+                timeout_seconds=channel.timeout_seconds,
+                abandon=self._abandoned(),
+            )
+        finally:
+            self._instances.let_go_after(built, ended.lingering)
         await self._instances.close_retired()
         return ended, built[0].secrets if built else frozenset()
 

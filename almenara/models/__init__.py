@@ -9,6 +9,7 @@ from almenara.models.audit import AuditEntry
 from almenara.models.configuration import Channel, ChannelState, Configuration, Topic, TopicChannel
 from almenara.models.ids import lowest_id, new_id
 from almenara.models.log import Attempt, Delivery, IdempotencyKey, Message, Replay
+from almenara.models.process import Process
 
 __all__ = [
     "Attempt",
@@ -19,6 +20,7 @@ __all__ = [
     "Delivery",
     "IdempotencyKey",
     "Message",
+    "Process",
     "Replay",
     "Topic",
     "TopicChannel",

@@ -19,7 +19,7 @@ from almenara.errors import ConfigurationError
 from almenara.migrations import is_empty, migrate, missing_migrations
 from almenara.settings import Settings
 
-NAMES = ["0001_initial", "0002_discipline", "0003_policies", "0004_audit"]
+NAMES = ["0001_initial", "0002_discipline", "0003_policies", "0004_audit", "0006_plugin_revisions"]
 #: A process must have migrated within so many seconds.
 PATIENCE_SECONDS = 20
 TABLES = {
@@ -31,6 +31,7 @@ TABLES = {
     "delivery",
     "idempotency_key",
     "message",
+    "process",
     "replay",
     "topic",
     "topic_channel",

@@ -47,6 +47,7 @@ MODELS = (
     models.Attempt,
     models.IdempotencyKey,
     models.Replay,
+    models.Process,
 )
 
 
