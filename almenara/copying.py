@@ -29,6 +29,7 @@ from almenara.models import (
     Delivery,
     IdempotencyKey,
     Message,
+    Process,
     Replay,
     Topic,
     TopicChannel,
@@ -42,6 +43,9 @@ TABLES: tuple[type[Model], ...] = (
     *(Configuration, Channel, ChannelState, Topic, TopicChannel),
     *(Message, IdempotencyKey, Delivery, Attempt, Replay, AuditEntry),
 )
+
+#: Of processes that run on the one database, nothing is true of the other.
+NOT_COPIED: tuple[type[Model], ...] = (Process,)
 
 #: So many rows are in memory at once.
 _ROWS_AT_ONCE = 5_000
