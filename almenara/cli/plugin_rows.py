@@ -28,6 +28,16 @@ def differing_rows(listed: Mapping[str, Any]) -> list[tuple[str, ...]]:
     ]
 
 
+def newer_reasons(plugin: Mapping[str, Any], listed: Mapping[str, Any]) -> list[str]:
+    """Return why a newer version of a plugin does not run in its place."""
+    directory = plugin["qualified_name"].rpartition(".")[0]
+    return [
+        one_line(one["reason"], 1000)
+        for one in listed["broken"]
+        if one.get("runs_on") == plugin["revision"] and one["directory"] == directory
+    ]
+
+
 def settings_rows(plugin: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """Return a plugin's settings, one a row."""
     schema = plugin["settings_schema"] or {}

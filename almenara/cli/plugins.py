@@ -23,7 +23,7 @@ from almenara.cli.output import (
     print_line,
     print_table,
 )
-from almenara.cli.plugin_rows import differing_rows, settings_rows
+from almenara.cli.plugin_rows import differing_rows, newer_reasons, settings_rows
 from almenara.cli.scaffold import write_skeleton
 from almenara.cli.trying import try_plugin
 from almenara.errors import NotFoundError, PluginError
@@ -68,7 +68,8 @@ def list_plugins(as_json: AsJson = False) -> None:
 
 def show_plugin(name: Name, as_json: AsJson = False) -> None:
     """Show one plugin with the settings that its channels take."""
-    plugin = _find(connect().get("/v1/plugins").body, name)
+    listed = connect().get("/v1/plugins").body
+    plugin = _find(listed, name)
     if as_json:
         print_json(Answer(text=json.dumps(plugin, ensure_ascii=False), body=plugin))
         return
@@ -79,6 +80,7 @@ def show_plugin(name: Name, as_json: AsJson = False) -> None:
             ("source", plugin["source"]),
             ("file", plugin["file"]),
             ("revision", plugin["revision"]),
+            *(("newer version is broken", reason) for reason in newer_reasons(plugin, listed)),
         ]
     )
     print_line("")
