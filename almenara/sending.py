@@ -175,7 +175,7 @@ async def sending(
         stack.callback(configure, None)
         stack.push_async_callback(egress.close)
         await asyncio.to_thread(_check_plugin_files, settings)
-        plugins = Plugins(settings.plugins_dir)
+        plugins = Plugins(settings.plugins_dir, strict=settings.strict)
         await asyncio.to_thread(plugins.load)
         await routing.refresh()
         instances = Instances(plugins, vault)

@@ -16,7 +16,7 @@ from almenara.database import Transaction
 from almenara.dispatch import Instances
 from almenara.errors import UnavailableError
 from almenara.ledger import Ledger
-from almenara.loader import Change, Plugins, news_of
+from almenara.loader import Change, Loose, Plugins, news_of
 from almenara.news import News
 from almenara.processes import REPORT_SECONDS, Processes
 from almenara.telemetry import get_logger
@@ -54,9 +54,13 @@ class Watch:
         #: The keys of the breakages that there are; each is told once.
         self._known: frozenset[str | None] = frozenset()
         self._untold: list[News] = []
+        #: What others can change of the plugin files; each is warned of once.
+        self._loose: frozenset[Loose] = frozenset()
 
     async def start(self) -> None:
         """Tell what is broken by now, and begin to watch."""
+        # Of those that there are by now the start has warned.
+        self._loose = frozenset(await asyncio.to_thread(self._plugins.find_loose))
         await self._find_news()
         await self._tell()
         await self._report()
@@ -108,6 +112,7 @@ class Watch:
             if change.loaded or change.gone:
                 log.info("plugins_changed", loaded=list(change.loaded), gone=list(change.gone))
             await self._find_news()
+            await self._warn()
         await self._instances.close_retired()
         await self._tell()
         await self._report()
@@ -132,6 +137,14 @@ class Watch:
                 )
                 self._untold.append(news)
         self._known = frozenset(news.key for _, news in found)
+
+    async def _warn(self) -> None:
+        """Warn of what others can change by now."""
+        loose = await asyncio.to_thread(self._plugins.find_loose)
+        for one in loose:
+            if one not in self._loose:
+                log.warning("plugin_unsafe", path=str(one.path), reason=one.reason)
+        self._loose = frozenset(loose)
 
     async def _tell(self) -> None:
         """Tell what is new; what cannot be written now is told later."""

@@ -95,6 +95,11 @@ def loose_file_reason(file: Path) -> str:
     )
 
 
+def loose_rights_reason(path: Path, reason: str) -> str:
+    """Say that others can change what would run."""
+    return f"{path} is not safe to run (ALMENARA_STRICT): {reason}"
+
+
 def empty_package_reason(entry_point: str) -> str:
     """Say that what an installed package announces is no plugin."""
     return (

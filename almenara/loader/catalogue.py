@@ -15,6 +15,7 @@ from almenara.loader.directories import Directories
 from almenara.loader.discovery import Place, find_in_packages, is_file
 from almenara.loader.found import BrokenPlugin, Findings, FoundPlugin, Instance, Source
 from almenara.loader.importing import collect_garbage
+from almenara.loader.permissions import Loose, find_loose
 from almenara.loader.shipped import Shipped
 
 #: The plugins that come with Almenara.
@@ -40,11 +41,12 @@ class Plugins:
         *,
         import_timeout_seconds: float = 10.0,
         shipped: bool = True,
+        strict: bool = False,
     ) -> None:
         # Absolute: a plugin that asks for its own __file__ must not depend on where we stand.
         self._plugins_dir = plugins_dir.absolute() if plugins_dir else None
         self._import_timeout_seconds = import_timeout_seconds
-        self._directories = Directories(self._plugins_dir, self._place)
+        self._directories = Directories(self._plugins_dir, self._place, strict=strict)
         self._shipped = Shipped(SHIPPED, self._place) if shipped else None
         self._packages = Findings()
         self._findings = Findings()
@@ -60,6 +62,10 @@ class Plugins:
     def broken(self) -> Sequence[BrokenPlugin]:
         """What cannot be used, each with its reason."""
         return self._findings.broken
+
+    def find_loose(self) -> list[Loose]:
+        """Return what of the plugin directory others can change; blocks, as :meth:`load` does."""
+        return find_loose(self._plugins_dir) if self._plugins_dir else []
 
     def load(self) -> None:
         """Look through everything anew; blocks, so the caller runs it in a thread.

@@ -14,6 +14,7 @@ from pathlib import Path
 from almenara.loader import breakage
 from almenara.loader.discovery import Place, find_in_directory, plugin_directories, plugin_files
 from almenara.loader.found import BrokenPlugin, Findings, FoundPlugin
+from almenara.loader.permissions import find_loose
 from almenara.loader.standing import Content, Mark, installed_mark, mark_of, read_content
 
 _NOTHING = Content("", "")
@@ -49,9 +50,12 @@ class _Loaded:
 class Directories:
     """Everything below one plugin directory; its methods block, and are called by one thread."""
 
-    def __init__(self, root: Path | None, place: Callable[[Path], Place]) -> None:
+    def __init__(
+        self, root: Path | None, place: Callable[[Path], Place], *, strict: bool = False
+    ) -> None:
         self._root = root
         self._place = place
+        self._strict = strict
         self._loaded: dict[Path, _Loaded] = {}
         #: How everything stood when it was taken last, and at the last look.
         self._taken = _Survey()
@@ -111,12 +115,25 @@ class Directories:
 
     def _load(self, path: Path, survey: _Survey, before: _Loaded | None) -> _Loaded:
         content = read_content(path)
-        # A module that was installed meanwhile would not be seen else.
-        invalidate_caches()
-        findings = find_in_directory(self._place(path))
+        findings = self._refuse(path)
+        if not findings.broken:
+            # A module that was installed meanwhile would not be seen else.
+            invalidate_caches()
+            findings = find_in_directory(self._place(path))
         if before is not None:
             findings = _keep_running(before.findings.found, findings)
         return _Loaded(survey.marks[path], survey.installed, content, findings)
+
+    def _refuse(self, path: Path) -> Findings:
+        """Report what others can change, where that is not to be run."""
+        root = self._root
+        loose = find_loose(root) if self._strict and root is not None else []
+        reasons = [
+            breakage.loose_rights_reason(one.path, one.reason)
+            for one in loose
+            if one.path == root or one.path.is_relative_to(path)
+        ]
+        return Findings(broken=[self._place(path).broken(path, each) for each in reasons[:1]])
 
     def _survey(self) -> _Survey:
         if self._root is None:

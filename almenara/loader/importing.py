@@ -121,7 +121,8 @@ def collect_garbage() -> None:
     """Free what packages that were taken out have left: classes are cycles, and live on else.
 
     The server's garbage collector seldom looks at what is old (``sending.settle_down``), so it has
-    to be asked. That takes milliseconds, as what the process began with is frozen.
+    to be asked. That takes milliseconds, as what the process began with is frozen: of all versions
+    of a file, that one stays in memory.
     """
     global _taken_out  # noqa: PLW0603 - one process has one garbage collector
     if _taken_out:

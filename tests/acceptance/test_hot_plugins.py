@@ -167,6 +167,61 @@ async def test_what_is_under_way_ends_on_the_code_that_it_began_with(tmp_path: P
         await until(closed)
 
 
+SLOW = """
+import time
+from pathlib import Path
+from almenara import PluginSettings
+
+HERE = Path(__file__).parent
+
+class Slow:
+    class Settings(PluginSettings): ...
+
+    def __init__(self, settings): ...
+
+    def send_message(self, message, background_tasks):
+        (HERE / "begun").touch()
+        while not (HERE / "go").exists():
+            time.sleep(0.01)
+        from .late import WORD
+        (HERE / WORD).touch()
+
+    def close(self):
+        (HERE / "closed").touch()
+"""
+
+
+async def test_what_goes_on_after_its_deadline_keeps_its_code_too(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+    directory = settings.plugins_dir / "slow"
+    directory.mkdir(parents=True)
+    (directory / "slow.py").write_text(SLOW)
+    (directory / "late.py").write_text("WORD = 'late'\n")
+    async with served(settings, look_seconds=0.02) as client:
+        body = {"plugin": "Slow", "retry_schedule": [], "timeout_seconds": 1}
+        assert (await client.call("PUT", "/v1/channels/slow", body)).status == 201
+        message = await send(client, channel="slow")
+        await until(exists(directory / "begun"))
+        assert (await attempt(client, message))["outcome"] == "timeout"
+        (directory / "slow.py").unlink()
+
+        async def gone() -> bool:
+            names = [one["name"] for one in (await client.get("/v1/plugins")).body["data"]]
+            return "Slow" not in names
+
+        await until(gone)
+        await client.parts.explainer._previewer._instances.close_retired()
+        assert not (directory / "closed").exists()
+        (directory / "go").touch()
+        await until(exists(directory / "late"))
+
+        async def closed() -> bool:
+            await client.parts.explainer._previewer._instances.close_retired()
+            return (directory / "closed").exists()
+
+        await until(closed)
+
+
 async def test_a_file_that_hangs_while_it_is_imported_stops_nothing(tmp_path: Path) -> None:
     settings = make_settings(tmp_path)
     write(settings.plugins_dir, 1)
@@ -206,6 +261,28 @@ async def test_a_breakage_is_told_once(tmp_path: Path) -> None:
         await until(both)
         titles = sorted(one["title"] for one in await told())
     assert titles == ["Plugin broken: other", "Plugin broken: sms.Sms"]
+
+
+async def test_what_others_can_change_is_warned_of_once(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, look_seconds=0.02) as server:
+        async with client_of(server) as client:
+            write(tmp_path / "plugins", 1)
+            (tmp_path / "plugins" / "sms" / "sms.py").chmod(0o666)
+            await until(seen(client, lambda one: one["found"] is not None))
+            await until(wrote(server, '"event": "plugin_unsafe"'))
+            # Each of them is another change, after which all files are held against the rule.
+            for name in ("other", "third"):
+                (tmp_path / "plugins" / name).mkdir()
+                await until(wrote(server, f"with send_message in {name}/"))
+    unsafe = [line for line in server.output.splitlines() if '"event": "plugin_unsafe"' in line]
+    assert [json.loads(line)["path"] for line in unsafe] == [f"{tmp_path}/plugins/sms/sms.py"]
+
+
+def wrote(server: ServerProcess, text: str) -> Callable[[], Awaitable[bool]]:
+    async def look() -> bool:
+        return text in server.output
+
+    return look
 
 
 def exists(path: Path) -> Callable[[], Awaitable[bool]]:

@@ -287,6 +287,24 @@ def test_a_plugin_directory_that_cannot_be_read_stops_nothing(plugins: Plugins, 
     assert list(plugins.broken) == []
 
 
+def test_what_others_can_change_is_not_taken_up_where_that_is_strict(root: Path) -> None:
+    for path in (root, root / "sms"):
+        path.chmod(0o755)
+    (root / "sms" / "sms.py").chmod(0o644)
+    plugins = Plugins(root, shipped=False, strict=True)
+    plugins.load()
+    first = plugins.get("Sms")
+    write(root, "sms/sms.py", VERSIONED.format(version=2)).chmod(0o666)
+    settle(plugins)
+    assert plugins.get("Sms") is first
+    [broken] = plugins.broken
+    assert broken.runs_on == first.revision
+    assert broken.reason.startswith(f"{root}/sms/sms.py is not safe to run (ALMENARA_STRICT): ")
+    (root / "sms" / "sms.py").chmod(0o644)
+    assert settle(plugins) == Change(loaded=("sms.Sms",), gone=())
+    assert list(plugins.broken) == []
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every directory")
 def test_a_directory_that_cannot_be_read_runs_on(plugins: Plugins, root: Path) -> None:
     first = plugins.get("Sms")
