@@ -54,6 +54,7 @@ from almenara.routing import UNTOUCHED
 from almenara.sending import MakeQueue, Sending, queue_for, sending, utc_now
 from almenara.settings import Settings
 from almenara.uploads import Uploads
+from almenara.watch import LOOK_SECONDS
 
 
 def build(settings: Settings) -> FastAPI:
@@ -141,11 +142,19 @@ async def running(
     clock: Callable[[], datetime] = utc_now,
     make_queue: MakeQueue = queue_for,
     lease: timedelta = LEASE,
+    look_seconds: float = LOOK_SECONDS,
 ) -> AsyncIterator[Parts]:
     """Run everything behind the API, its queue included; see :func:`sending`."""
     async with AsyncExitStack() as stack:
         behind = await stack.enter_async_context(
-            sending(settings, clock=clock, make_queue=make_queue, lease=lease)
+            sending(
+                settings,
+                clock=clock,
+                make_queue=make_queue,
+                lease=lease,
+                role="server",
+                look_seconds=look_seconds,
+            )
         )
         parts = _parts(behind)
         parts.replays.start()
@@ -203,6 +212,7 @@ def _parts(behind: Sending) -> Parts:
         pausing=Pausing(database=database, changes=changes, queue=queue, clock=clock),
         topics=Topics(database=database, changes=changes, clock=clock),
         plugins=plugins,
+        processes=behind.processes,
         database=database,
         ledger=ledger,
         queue=queue,

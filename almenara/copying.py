@@ -32,6 +32,7 @@ from almenara.models import (
     Delivery,
     IdempotencyKey,
     Message,
+    Process,
     Replay,
     Topic,
     TopicChannel,
@@ -46,6 +47,9 @@ TABLES: tuple[type[Model], ...] = (
     *(Message, IdempotencyKey, Delivery, Attempt, Replay, AuditEntry),
     *(AttachmentContent, AttachmentChunk, AttachmentUse),
 )
+
+#: Of processes that run on the one database, nothing is true of the other.
+NOT_COPIED: tuple[type[Model], ...] = (Process,)
 
 #: So many rows are in memory at once; of chunks fewer, as each is 256 KiB.
 _ROWS_AT_ONCE, _CHUNKS_AT_ONCE = 5_000, 20

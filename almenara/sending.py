@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 
 from almenara.announce import Announcer
-from almenara.database import Database, Transaction, open_database
+from almenara.database import Database, open_database
 from almenara.database.lock import FileLock
 from almenara.deliveries import LEASE
 from almenara.dispatch import Dispatcher, Instances, Leases, Verifier
@@ -22,8 +22,9 @@ from almenara.drilling import Driller
 from almenara.egress import Egress, configure
 from almenara.errors import ConfigurationError
 from almenara.ledger import Ledger
-from almenara.loader import Plugins, find_loose, news_of
+from almenara.loader import Plugins, find_loose
 from almenara.migrations import is_empty, migrate, missing_migrations
+from almenara.processes import Processes, Role
 from almenara.queues.base import Queue
 from almenara.queues.embedded import EmbeddedQueue
 from almenara.queues.relay import RelayQueue
@@ -31,6 +32,7 @@ from almenara.routing import Routing
 from almenara.secrets import Vault, open_vault
 from almenara.settings import Settings
 from almenara.telemetry import get_logger
+from almenara.watch import LOOK_SECONDS, Watch
 
 log = get_logger("app")
 
@@ -136,6 +138,7 @@ class Sending:
     vault: Vault
     instances: Instances
     driller: Driller
+    processes: Processes
 
 
 @asynccontextmanager
@@ -145,11 +148,15 @@ async def sending(
     clock: Callable[[], datetime] = utc_now,
     make_queue: MakeQueue = queue_for,
     lease: timedelta = LEASE,
+    role: Role = "worker",
+    look_seconds: float = LOOK_SECONDS,
 ) -> AsyncIterator[Sending]:
     """Run a queue and everything behind it; at the end, drain: what is under way ends first.
 
     Args:
         lease: how long a claim outlives its process; every process of a database has the same.
+        role: what this process calls itself where others ask.
+        look_seconds: how often the plugin files are looked at.
 
     Raises:
         ConfigurationError: the database, its schema or the key cannot be used.
@@ -170,10 +177,9 @@ async def sending(
         stack.callback(configure, None)
         stack.push_async_callback(egress.close)
         await asyncio.to_thread(_check_plugin_files, settings)
-        plugins = Plugins(settings.plugins_dir)
+        plugins = Plugins(settings.plugins_dir, strict=settings.strict)
         await asyncio.to_thread(plugins.load)
         await routing.refresh()
-        await _tell_broken(plugins, ledger, clock())
         instances = Instances(plugins, vault)
         stack.push_async_callback(instances.close)
         dispatcher = Dispatcher(
@@ -199,8 +205,19 @@ async def sending(
             # Where attempts are made, so that a drill has their environment.
             driller.start()
             stack.push_async_callback(driller.close)
+        processes = Processes(database, role=role, clock=clock)
+        watch = Watch(
+            plugins=plugins,
+            instances=instances,
+            ledger=ledger,
+            processes=processes,
+            clock=clock,
+            seconds=look_seconds,
+        )
+        await watch.start()
+        stack.push_async_callback(watch.close)
         log.info("ready", database=database.dialect, plugin_count=len(plugins.found))
-        yield Sending(wiring, queue, plugins, vault, instances, driller)
+        yield Sending(wiring, queue, plugins, vault, instances, driller, processes)
 
 
 def _check_plugin_files(settings: Settings) -> None:
@@ -257,15 +274,3 @@ async def _refuse_older(database: Database) -> None:
             f"The database's schema is older than this version of Almenara ({missing[0]} is "
             "missing). Make a backup, then run `almenara migrate`."
         )
-
-
-async def _tell_broken(plugins: Plugins, ledger: Ledger, now: datetime) -> None:
-    """Log what is broken among the plugins, and tell each breakage once."""
-    for broken in plugins.broken:
-        log.warning("plugin_broken", file=str(broken.file), reason=broken.reason)
-    if plugins.broken:
-
-        async def tell(transaction: Transaction) -> None:
-            transaction.news += [news_of(broken, now) for broken in plugins.broken]
-
-        await ledger.run(tell)

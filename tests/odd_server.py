@@ -1,4 +1,4 @@
-"""`almenara serve` with what a test makes odd: a lease that is short, a clock that is wrong.
+"""`almenara serve` with what a test makes odd: its lease, its clock, how often it looks at plugins.
 
 Run as ``python -m tests.odd_server serve ...``; production has no such switches.
 """
@@ -15,11 +15,14 @@ from almenara.cli import run
 
 
 def main() -> int:
-    """Serve with the lease and the clock that the environment names."""
+    """Serve with what the environment names."""
     lease = timedelta(seconds=float(os.environ["ALMENARA_TEST_LEASE_SECONDS"]))
     ahead = timedelta(seconds=float(os.environ["ALMENARA_TEST_CLOCK_AHEAD_SECONDS"]))
-    app.running = functools.partial(  # type: ignore[assignment]  # the same with two arguments given
-        app.running, lease=lease, clock=lambda: app.utc_now() + ahead
+    app.running = functools.partial(  # type: ignore[assignment]  # the same with arguments given
+        app.running,
+        lease=lease,
+        clock=lambda: app.utc_now() + ahead,
+        look_seconds=float(os.environ["ALMENARA_TEST_LOOK_SECONDS"]),
     )
     return run(sys.argv[1:])
 

@@ -13,6 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from almenara.deliveries import LEASE
+from almenara.watch import LOOK_SECONDS
+
 #: A server must be ready, and must end when asked to, within so many seconds.
 PATIENCE_SECONDS = 30
 
@@ -29,9 +32,11 @@ class ServerProcess:
         arguments: tuple[str, ...] = (),
         lease_seconds: float | None = None,
         clock_ahead_seconds: float = 0.0,
+        look_seconds: float | None = None,
     ) -> None:
         #: An odd one is made of the same parts; see tests/odd_server.py.
-        self._module = "almenara" if lease_seconds is None else "tests.odd_server"
+        usual = lease_seconds is None and look_seconds is None
+        self._module = "almenara" if usual else "tests.odd_server"
         self.environ = (
             {name: value for name, value in os.environ.items() if not name.startswith("ALMENARA_")}
             | {
@@ -49,7 +54,8 @@ class ServerProcess:
                 }
             )
             | {
-                "ALMENARA_TEST_LEASE_SECONDS": str(lease_seconds),
+                "ALMENARA_TEST_LEASE_SECONDS": str(lease_seconds or LEASE.total_seconds()),
+                "ALMENARA_TEST_LOOK_SECONDS": str(look_seconds or LOOK_SECONDS),
                 "ALMENARA_TEST_CLOCK_AHEAD_SECONDS": str(clock_ahead_seconds),
             }
             | dict(environ or {})

@@ -24,6 +24,7 @@ from almenara.api.dependencies import Parts
 from almenara.app import build, running
 from almenara.cli.server import KEEP_ALIVE_SECONDS
 from almenara.settings import Settings, read_settings
+from almenara.watch import LOOK_SECONDS
 from tests.tables import make_tables
 
 #: Any key; what it seals lives as long as a test.
@@ -142,13 +143,20 @@ def _application(settings: Settings) -> Iterator[FastAPI]:
 
 @asynccontextmanager
 async def served(
-    settings: Settings, *, clock: Callable[[], datetime] | None = None
+    settings: Settings,
+    *,
+    clock: Callable[[], datetime] | None = None,
+    look_seconds: float = LOOK_SECONDS,
 ) -> AsyncIterator[Client]:
     """Serve Almenara by a real uvicorn in this process, and give a client of it."""
     await make_tables(settings)
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(
-            running(settings, clock=clock or (lambda: datetime.now(UTC)))
+            running(
+                settings,
+                clock=clock or (lambda: datetime.now(UTC)),
+                look_seconds=look_seconds,
+            )
         )
         app = stack.enter_context(_application(settings))
         app.state.parts = parts

@@ -29,6 +29,7 @@ from almenara.ledger import Ledger
 from almenara.loader import Plugins
 from almenara.log import Log
 from almenara.operate import Operator
+from almenara.processes import Processes
 from almenara.queues.base import Queue
 from almenara.replay import Replays
 from almenara.uploads import Uploads
@@ -51,6 +52,7 @@ class Parts:
     pausing: Pausing
     topics: Topics
     plugins: Plugins
+    processes: Processes
     database: Database
     ledger: Ledger
     queue: Queue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter
@@ -12,8 +13,22 @@ from almenara.api.authorization import READS_CONFIG
 from almenara.api.dependencies import PartsNeeded
 from almenara.loader import BrokenPlugin, FoundPlugin
 from almenara.plugin import PluginSettings, secret_fields
+from almenara.processes import Process
 
 router = APIRouter(prefix="/v1", tags=["plugins"])
+
+
+class DifferingOut(BaseModel):
+    """Another process, which does not run a plugin as the one that answers does."""
+
+    #: Such as ``4711@worker-1``.
+    process: str
+    #: ``server`` or ``worker``.
+    role: str
+    #: ``None``: it has no such plugin.
+    revision: str | None
+    #: Why it cannot use it, or the newest version of it.
+    reason: str | None
 
 
 class PluginOut(BaseModel):
@@ -29,6 +44,8 @@ class PluginOut(BaseModel):
     secret_fields: list[str]
     #: Whether it has a silent check, see `POST /v1/channels/{name}/verify`.
     verifies: bool
+    #: The processes that run another revision, have none, or have it broken.
+    differing: list[DifferingOut]
 
 
 class BrokenPluginOut(BaseModel):
@@ -39,6 +56,14 @@ class BrokenPluginOut(BaseModel):
     file: str
     reason: str
     traceback: str | None
+    #: The revision of an earlier version that runs on; ``None``: nothing does.
+    runs_on: str | None
+
+
+class ElsewhereOut(DifferingOut):
+    """A plugin that the process that answers does not have, and another has."""
+
+    qualified_name: str
 
 
 class PluginList(BaseModel):
@@ -46,19 +71,47 @@ class PluginList(BaseModel):
 
     data: list[PluginOut]
     broken: list[BrokenPluginOut]
+    #: What other processes have, and this one has not.
+    elsewhere: list[ElsewhereOut]
 
 
 @router.get("/plugins", dependencies=[READS_CONFIG])
 async def list_plugins(parts: PartsNeeded) -> PluginList:
-    """List what the plugin directories hold."""
+    """List what the plugin directories hold, as this process has taken it up.
+
+    Every process looks for itself, so for a moment after a change they differ.
+    """
+    found, broken = list(parts.plugins.found), list(parts.plugins.broken)
+    others = await parts.processes.others()
+    here = {one.qualified_name for one in found}
+    elsewhere = [
+        ElsewhereOut(qualified_name=name, **_as_it_is(name, process).model_dump())
+        for process in others
+        for name in process.revisions
+        if name not in here
+    ]
     return PluginList(
-        data=[_found_out(one) for one in parts.plugins.found],
-        broken=[_broken_out(one) for one in parts.plugins.broken],
+        data=[_found_out(one, others) for one in found],
+        broken=[_broken_out(one) for one in broken],
+        elsewhere=sorted(elsewhere, key=lambda one: (one.qualified_name, one.process)),
     )
 
 
-def _found_out(plugin: FoundPlugin) -> PluginOut:
+def _as_it_is(qualified_name: str, process: Process) -> DifferingOut:
+    """Say what another process has of a plugin."""
+    directory = qualified_name.rpartition(".")[0]
+    broken = process.broken
+    return DifferingOut(
+        process=process.name,
+        role=process.role,
+        revision=process.revisions.get(qualified_name),
+        reason=broken.get(qualified_name) or broken.get(directory),
+    )
+
+
+def _found_out(plugin: FoundPlugin, others: Sequence[Process]) -> PluginOut:
     settings = plugin.settings
+    as_they_are = [_as_it_is(plugin.qualified_name, process) for process in others]
     return PluginOut(
         name=plugin.name,
         qualified_name=plugin.qualified_name,
@@ -68,6 +121,7 @@ def _found_out(plugin: FoundPlugin) -> PluginOut:
         settings_schema=_schema(settings) if settings else None,
         secret_fields=sorted(secret_fields(settings)) if settings else [],
         verifies=plugin.verifies,
+        differing=[one for one in as_they_are if one.revision != plugin.revision],
     )
 
 
@@ -86,4 +140,5 @@ def _broken_out(plugin: BrokenPlugin) -> BrokenPluginOut:
         file=str(plugin.file),
         reason=plugin.reason,
         traceback=plugin.traceback,
+        runs_on=plugin.runs_on,
     )

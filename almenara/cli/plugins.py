@@ -23,6 +23,7 @@ from almenara.cli.output import (
     print_line,
     print_table,
 )
+from almenara.cli.plugin_rows import differing_rows, newer_reasons, settings_rows
 from almenara.cli.scaffold import write_skeleton
 from almenara.cli.trying import try_plugin
 from almenara.errors import NotFoundError, PluginError
@@ -47,20 +48,28 @@ def list_plugins(as_json: AsJson = False) -> None:
         ],
         empty="No plugins.",
     )
-    if answer.body["broken"]:
+    broken = answer.body["broken"]
+    if broken:
         print_line("")
         print_table(
-            (Column("broken"), Column("file"), Column("reason")),
+            (Column("broken"), Column("runs on", whole=True), Column("file"), Column("reason")),
             [
-                (one["name"] or one["directory"], one["file"], one_line(one["reason"], 1000))
-                for one in answer.body["broken"]
+                (
+                    one["name"] or one["directory"],
+                    one.get("runs_on") or "",
+                    one["file"],
+                    one_line(one["reason"], 1000),
+                )
+                for one in broken
             ],
         )
+    _print_differing(differing_rows(answer.body))
 
 
 def show_plugin(name: Name, as_json: AsJson = False) -> None:
     """Show one plugin with the settings that its channels take."""
-    plugin = _find(connect().get("/v1/plugins").body, name)
+    listed = connect().get("/v1/plugins").body
+    plugin = _find(listed, name)
     if as_json:
         print_json(Answer(text=json.dumps(plugin, ensure_ascii=False), body=plugin))
         return
@@ -71,6 +80,7 @@ def show_plugin(name: Name, as_json: AsJson = False) -> None:
             ("source", plugin["source"]),
             ("file", plugin["file"]),
             ("revision", plugin["revision"]),
+            *(("newer version is broken", reason) for reason in newer_reasons(plugin, listed)),
         ]
     )
     print_line("")
@@ -83,9 +93,10 @@ def show_plugin(name: Name, as_json: AsJson = False) -> None:
             Column("secret", whole=True),
             Column("description"),
         ),
-        _settings_rows(plugin),
+        settings_rows(plugin),
         empty="It takes no settings.",
     )
+    _print_differing(differing_rows({"data": [plugin]}))
 
 
 def new_plugin(
@@ -104,7 +115,9 @@ def new_plugin(
     print_line(f"Wrote {skeleton.directory}: {', '.join(skeleton.files)}.")
     if skeleton.replaces_shipped:
         print_line(f"It stands in for the shipped plugin {skeleton.directory.name}.")
-    print_line(f"Test it with `pytest {skeleton.directory}`; restart the server to have it found.")
+    print_line(
+        f"Test it with `pytest {skeleton.directory}`; a running server has found it by then."
+    )
     print_line(
         f"Then: almenara channels create my-{skeleton.directory.name} "
         f"--plugin {skeleton.class_name} --set url=-"
@@ -120,7 +133,8 @@ def install_plugin(
 
     Example: `almenara plugins install threema`
 
-    It is installed by pip into the environment that this command runs in; restart the server then.
+    It is installed by pip into the environment that this command runs in. A plugin that was broken
+    without it is tried again by what runs there; another version of what is in use needs a restart.
     """
     requirements = read_settings().plugins_dir / name / "requirements.txt"
     if Path(name).name != name or not requirements.is_file():
@@ -128,7 +142,7 @@ def install_plugin(
     command = [sys.executable, "-m", "pip", "install", "-r", str(requirements)]
     if subprocess.run(command, check=False).returncode:  # noqa: S603 - argv, no shell; the operator's own file
         raise PluginError(f"pip could not install {requirements}; it says why above.")
-    print_line(f"Installed what {name} needs; restart the server to have it found.")
+    print_line(f"Installed what {name} needs; if it was broken, it is tried again now.")
 
 
 plugins = new_group("Plugins: the classes that send.", list_plugins)
@@ -138,6 +152,14 @@ plugins.command("new")(new_plugin)
 plugins.command("install")(install_plugin)
 plugins.command("check")(check_plugin)
 plugins.command("try")(try_plugin)
+
+
+def _print_differing(rows: list[tuple[str, ...]]) -> None:
+    """Show which processes run something else than the server that answered."""
+    if rows:
+        print_line("")
+        names = ("differs", "process", "role", "revision", "reason")
+        print_table([Column(name) for name in names], rows)
 
 
 def _find(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -155,43 +177,3 @@ def _find(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
                 f"The plugin {name!r} is broken: {broken['file']}: {broken['reason']}{trace}"
             )
     raise NotFoundError("plugin", name)
-
-
-def _settings_rows(plugin: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    schema = plugin["settings_schema"] or {}
-    return [
-        (
-            name,
-            _type_of(field, schema),
-            "yes" if name in schema.get("required", []) else "",
-            _default_of(field),
-            "yes" if name in plugin["secret_fields"] else "",
-            one_line(field.get("description", ""), 1000),
-        )
-        for name, field in schema.get("properties", {}).items()
-    ]
-
-
-def _default_of(field: Mapping[str, Any]) -> str:
-    default = field.get("default")
-    if default is None:
-        return ""
-    return default if isinstance(default, str) else json.dumps(default, ensure_ascii=False)
-
-
-def _type_of(field: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
-    """Return the type of a field of a JSON Schema in a few words."""
-    if "$ref" in field:
-        definition = schema.get("$defs", {}).get(field["$ref"].rpartition("/")[2], {})
-        return _type_of(definition, schema)
-    if "enum" in field:
-        return " | ".join(str(value) for value in field["enum"])
-    if "const" in field:
-        return str(field["const"])
-    for way in ("anyOf", "oneOf", "allOf"):
-        if way in field:
-            parts = [_type_of(part, schema) for part in field[way]]
-            return " | ".join(part for part in dict.fromkeys(parts) if part != "null")
-    if field.get("type") == "array":
-        return f"list of {_type_of(field.get('items', {}), schema)}"
-    return str(field.get("type", "anything"))

@@ -125,7 +125,6 @@ class Dispatcher:
             return built[0].target
 
         try:
-            kept = self._instances.kept(channel)
             message = await worded(
                 ready.message,
                 channel,
@@ -134,17 +133,22 @@ class Dispatcher:
                 attach=self._attach,
                 carries_attachments=self._instances.carry_attachments(channel),
             )
+            kept = self._instances.kept(channel)
         except (PluginError, PermanentError) as error:
             return Ended(error=error), frozenset()
         if kept is not None:
             built.append(kept)
-        ended = await call_plugin(
-            None if kept is None else kept.target,
-            build,
-            message,
-            timeout_seconds=channel.timeout_seconds,
-            abandon=self._abandoned(),
-        )
+        ended = Ended()
+        try:
+            ended = await call_plugin(
+                None if kept is None else kept.target,
+                build,
+                message,
+                timeout_seconds=channel.timeout_seconds,
+                abandon=self._abandoned(),
+            )
+        finally:
+            self._instances.let_go_after(built, ended.lingering)
         await self._instances.close_retired()
         return ended, built[0].secrets if built else frozenset()
 

@@ -80,13 +80,17 @@ class Previewer:
             built.append(instance)
             return _Asked(instance.target)
 
-        ended = await call_plugin(
-            None,
-            build,
-            copy,
-            timeout_seconds=self._seconds,
-            abandon=asyncio.get_running_loop().create_future(),
-        )
+        ended = Ended()
+        try:
+            ended = await call_plugin(
+                None,
+                build,
+                copy,
+                timeout_seconds=self._seconds,
+                abandon=asyncio.get_running_loop().create_future(),
+            )
+        finally:
+            self._instances.let_go_after(built, ended.lingering)
         if ended.lingering is not None:
             self._lingering[channel.id] = ended.lingering
             ended.lingering.add_done_callback(lambda _: self._lingering.pop(channel.id, None))

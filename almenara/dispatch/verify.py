@@ -55,7 +55,13 @@ class Verifier:
         if channel.id in self._lingering:
             text = "A check that began before has not ended yet."
             return Drilled(DrillOutcome.FAILED, text, 0)
-        ended = await verify_plugin(build, timeout_seconds=channel.timeout_seconds, abandon=abandon)
+        ended = Ended()
+        try:
+            ended = await verify_plugin(
+                build, timeout_seconds=channel.timeout_seconds, abandon=abandon
+            )
+        finally:
+            self._instances.let_go_after(built, ended.lingering)
         if ended.lingering is not None:
             self._lingering[channel.id] = ended.lingering
             ended.lingering.add_done_callback(lambda _: self._lingering.pop(channel.id, None))

@@ -7,13 +7,14 @@ A broken file never stops the others or the server: it is listed with its reason
 from __future__ import annotations
 
 from almenara.loader.breakage import news_of
-from almenara.loader.catalogue import Plugins
+from almenara.loader.catalogue import Change, Plugins
 from almenara.loader.found import BrokenPlugin, FoundPlugin, Instance
 from almenara.loader.masking import mask
 from almenara.loader.permissions import Loose, find_loose
 
 __all__ = [
     "BrokenPlugin",
+    "Change",
     "FoundPlugin",
     "Instance",
     "Loose",

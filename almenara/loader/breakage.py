@@ -19,7 +19,8 @@ _LONGEST_TRACEBACK = 8_000
 def news_of(broken: BrokenPlugin, at: datetime) -> News:
     """Return the news of a breakage; the same file broken in the same way is told once."""
     try:
-        content = broken.file.read_bytes()
+        # Not a pipe: reading one would wait for ever.
+        content = broken.file.read_bytes() if broken.file.is_file() else b""
     except OSError:
         content = b""
     digest = hashlib.sha256(content + f"{broken.file}\0{broken.reason}".encode()).hexdigest()
@@ -74,7 +75,7 @@ def late_reason(seconds: float) -> str:
     """Say that an import did not end."""
     return (
         f"The import did not end within {seconds:g} s: a file must not wait or work while it is "
-        "imported; do that in send_message, then restart."
+        "imported; do that in send_message."
     )
 
 
@@ -92,6 +93,11 @@ def loose_file_reason(file: Path) -> str:
         "A plugin stands in a directory of its own: "
         f"move {file.name} to {file.parent.name}/{file.stem}/{file.name}."
     )
+
+
+def loose_rights_reason(path: Path, reason: str) -> str:
+    """Say that others can change what would run."""
+    return f"{path} is not safe to run (ALMENARA_STRICT): {reason}"
 
 
 def empty_package_reason(entry_point: str) -> str:

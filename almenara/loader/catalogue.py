@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from almenara.errors import AmbiguousPluginError, BrokenPluginError, PluginError
 from almenara.loader import breakage, building
-from almenara.loader.discovery import (
-    Place,
-    find_in_directory,
-    find_in_packages,
-    is_file,
-    plugin_directories,
-    plugin_files,
-)
+from almenara.loader.directories import Directories
+from almenara.loader.discovery import Place, find_in_packages, is_file
 from almenara.loader.found import BrokenPlugin, Findings, FoundPlugin, Instance, Source
+from almenara.loader.importing import collect_garbage
+from almenara.loader.permissions import Loose, find_loose
+from almenara.loader.shipped import Shipped
 
-#: The plugins that come with Almenara; they enter through the same door as anybody's.
+#: The plugins that come with Almenara.
 SHIPPED = Path(__file__).parent.parent / "plugins"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is otherwise since files of plugins were taken up."""
+
+    #: The qualified names of those that are new, or are another version now.
+    loaded: tuple[str, ...]
+    #: Those that are not there any more.
+    gone: tuple[str, ...]
 
 
 class Plugins:
@@ -32,12 +41,17 @@ class Plugins:
         *,
         import_timeout_seconds: float = 10.0,
         shipped: bool = True,
+        strict: bool = False,
     ) -> None:
         # Absolute: a plugin that asks for its own __file__ must not depend on where we stand.
         self._plugins_dir = plugins_dir.absolute() if plugins_dir else None
         self._import_timeout_seconds = import_timeout_seconds
-        self._shipped = shipped
+        self._directories = Directories(self._plugins_dir, self._place, strict=strict)
+        self._shipped = Shipped(SHIPPED, self._place) if shipped else None
+        self._packages = Findings()
         self._findings = Findings()
+        #: One thread at a time looks at the disk; ``found`` and ``broken`` can be read meanwhile.
+        self._looking = threading.Lock()
 
     @property
     def found(self) -> Sequence[FoundPlugin]:
@@ -49,24 +63,46 @@ class Plugins:
         """What cannot be used, each with its reason."""
         return self._findings.broken
 
+    def find_loose(self) -> list[Loose]:
+        """Return what of the plugin directory others can change; blocks, as :meth:`load` does."""
+        return find_loose(self._plugins_dir) if self._plugins_dir else []
+
     def load(self) -> None:
         """Look through everything anew; blocks, so the caller runs it in a thread.
 
         Afterwards ``found`` and ``broken`` tell what is there now; until then they are as before.
         Nothing that a plugin's file does while it is imported comes out of here.
         """
-        own = self._find_own()
-        shipped = self._find_shipped() if self._shipped else Findings()
-        # A broken class of the operator's stands in for the shipped one, too: sending by another
-        # class than the one that was written would be a surprise.
-        taken = {each.qualified_name for each in own.found}
-        taken |= {each.qualified_name for each in own.broken if each.qualified_name}
-        shipped.found = [each for each in shipped.found if each.qualified_name not in taken]
-        packages = find_in_packages(self._import_timeout_seconds)
-        findings = Findings.merge([own, shipped])
-        _add_packages(findings, packages)
-        findings.found.sort(key=lambda plugin: plugin.qualified_name)
-        self._findings = findings
+        with self._looking:
+            self._directories.load()
+            if self._shipped:
+                self._shipped.load()
+            self._packages = find_in_packages(self._import_timeout_seconds)
+            self._findings = self._merge(Findings())
+
+    def look(self) -> Change | None:
+        """Take up what has changed on the disk; blocks, so the caller runs it in a thread.
+
+        All that changed is there at once, and until then everything is as before. What is being
+        used of an earlier version stays whole. A version that is broken replaces nothing.
+
+        Returns:
+            ``None`` when everything is as it was at the last look, or moves still.
+        """
+        with self._looking:
+            collect_garbage()
+            changed = self._directories.take_changes()
+            if self._shipped:
+                changed |= self._shipped.take_changes()
+            if not changed:
+                return None
+            before = {each.qualified_name: each for each in self._findings.found}
+            self._findings = self._merge(self._findings)
+            after = {each.qualified_name: each for each in self._findings.found}
+            return Change(
+                loaded=tuple(name for name in after if after[name] is not before.get(name)),
+                gone=tuple(name for name in before if name not in after),
+            )
 
     def get(self, name: str) -> FoundPlugin:
         """Return the plugin that a channel names, such as ``Email`` or ``email.Email``.
@@ -115,59 +151,48 @@ class Plugins:
         """
         return building.check(plugin, values)
 
-    def _find_own(self) -> Findings:
-        root = self._plugins_dir
-        if root is None:
-            return Findings()
-        try:
-            directories = plugin_directories(root)
-            loose = plugin_files(root)
-        except FileNotFoundError:
-            return Findings()
-        except OSError as error:
-            reason = f"The plugin directory cannot be read: {error.strerror}."
-            return Findings(broken=[BrokenPlugin(None, root.name, root, reason, None)])
-        findings = Findings.merge(
-            find_in_directory(self._place(path, "directory")) for path in directories
-        )
-        for file in loose:
-            reason = breakage.loose_file_reason(file)
-            findings.broken.append(BrokenPlugin(None, root.name, file, reason, None))
+    def _merge(self, running: Findings) -> Findings:
+        """Put together what directories, this package and installed packages gave.
+
+        Args:
+            running: what is used so far.
+        """
+        own = self._directories.findings
+        shipped = list(self._shipped.findings.found) if self._shipped else []
+        broken = list(own.broken)
+        # A broken class of the operator's stands in for the shipped one, too: sending by another
+        # class than the one that was written would be a surprise. But what ran, runs on.
+        taken = {each.qualified_name for each in own.found}
+        ran = {each.qualified_name: each for each in running.found if each.source == "shipped"}
+        for index, each in enumerate(broken):
+            name = each.qualified_name
+            if name in ran and name not in taken:
+                broken[index] = replace(each, runs_on=ran[name].revision)
+            elif name:
+                taken.add(name)
+        found = [*own.found, *(each for each in shipped if each.qualified_name not in taken)]
+        findings = Findings(found, broken)
+        if self._shipped:
+            findings.broken += self._shipped.findings.broken
+        _add_packages(findings, self._packages)
+        findings.found.sort(key=lambda plugin: plugin.qualified_name)
         return findings
 
-    def _find_shipped(self) -> Findings:
-        return Findings.merge(
-            _find_shipped_in(self._place(path, "shipped")) for path in plugin_directories(SHIPPED)
-        )
-
-    def _place(self, path: Path, source: Source) -> Place:
+    def _place(self, path: Path) -> Place:
+        shipped = path.parent == SHIPPED
+        source: Source = "shipped" if shipped else "directory"
         candidates = [path / ".env"]
-        if source == "shipped" and self._plugins_dir:
+        if shipped and self._plugins_dir:
             # The package itself is read-only: the operator's file stands in the operator's place.
             candidates.insert(0, self._plugins_dir / path.name / ".env")
-        env_file = next((file for file in candidates if is_file(file)), None)
         return Place(
             path=path,
             name=path.name,
             source=source,
-            env_file=env_file,
+            env_file=next((file for file in candidates if is_file(file)), None),
             import_timeout_seconds=self._import_timeout_seconds,
-            may_be_empty=source == "directory" and (SHIPPED / path.name).is_dir(),
+            may_be_empty=not shipped and (SHIPPED / path.name).is_dir(),
         )
-
-
-#: What was found in directories of the package, which do not change while a process runs.
-_shipped: dict[Place, Findings] = {}
-
-
-def _find_shipped_in(place: Place) -> Findings:
-    """Import a shipped plugin once in a process: there are many, and most have no channel."""
-    found = _shipped.get(place)
-    if found is None:
-        found = find_in_directory(place)
-        if not found.broken:
-            _shipped[place] = found
-    return found
 
 
 def _add_packages(findings: Findings, packages: Findings) -> None:

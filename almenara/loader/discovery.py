@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -20,6 +20,7 @@ from almenara.loader import breakage
 from almenara.loader.found import BrokenPlugin, Findings, FoundPlugin, Source
 from almenara.loader.importing import Package, call_within, import_file
 from almenara.loader.masking import env_file_values, mask
+from almenara.loader.standing import read_content
 from almenara.plugin import settings_class
 
 ENTRY_POINT_GROUP = "almenara.plugins"
@@ -92,6 +93,8 @@ def find_in_directory(place: Place) -> Findings:
     except OSError as error:
         reason = f"The directory cannot be read: {error.strerror}."
         return Findings(broken=[place.broken(place.path, reason)])
+    # Read first: an import takes time, and code changed meanwhile must get another revision.
+    revision = read_content(place.path).revision
     package = Package(place.path)
     parts = []
     if is_file(place.path / "__init__.py"):
@@ -100,6 +103,7 @@ def find_in_directory(place: Place) -> Findings:
     for file, module_name in names.items():
         parts.append(_attempt(place, file, partial(_find_in_file, place, file, module_name)))
     findings = _without_twins(place, Findings.merge(parts))
+    findings.found = [replace(each, revision=revision, package=package) for each in findings.found]
     empty = not findings.found and not findings.broken
     if empty and (files or not place.may_be_empty):
         reason = breakage.no_class_reason(place.path)
@@ -153,11 +157,8 @@ def _run_init(package: Package) -> Findings:
 
 
 def _find_in_file(place: Place, file: Path, module_name: str) -> Findings:
-    # Read first: an import takes time, and a file changed meanwhile must get another revision.
-    revision = _revision(file)
     return Findings.merge(
-        _examine(place, file, name, cls, revision)
-        for name, cls in _plugin_classes(import_file(module_name))
+        _examine(place, file, name, cls) for name, cls in _plugin_classes(import_file(module_name))
     )
 
 
@@ -199,7 +200,7 @@ def _plugin_classes(module: ModuleType) -> Iterator[tuple[str, type]]:
     return ((name, cls) for cls, name in names.items())
 
 
-def _examine(place: Place, file: Path, name: str, cls: type, revision: str) -> Findings:
+def _examine(place: Place, file: Path, name: str, cls: type, revision: str = "") -> Findings:
     """Hold one class to the contract, as far as that can be done without building it."""
     if not _takes_two_arguments(cls):
         return Findings(broken=[place.broken(file, breakage.shape_reason(name), name)])

@@ -29,8 +29,10 @@ class FoundPlugin:
     env_file: Path | None
     #: Its nested ``Settings``; ``None`` when it takes none.
     settings: type[PluginSettings] | None
-    #: A short hash of the file's content: another content, another revision.
+    #: A short hash of the code in its directory: another content, another revision.
     revision: str
+    #: Keeps the modules of its directory importable for as long as somebody holds this.
+    package: object | None = field(default=None, repr=False, compare=False)
 
     @property
     def verifies(self) -> bool:
@@ -51,6 +53,8 @@ class BrokenPlugin:
     reason: str
     #: Where it was raised, from the plugin's own file on; masked too.
     traceback: str | None
+    #: The revision of the earlier version that runs on in spite of it.
+    runs_on: str | None = None
 
     @property
     def qualified_name(self) -> str | None:
@@ -58,7 +62,7 @@ class BrokenPlugin:
         return f"{self.directory}.{self.name}" if self.name else None
 
 
-@dataclass
+@dataclass(eq=False)
 class Instance:
     """One built plugin, ready to be called."""
 
@@ -67,6 +71,8 @@ class Instance:
     target: object
     #: Every value to mask in what this plugin writes or raises.
     secrets: frozenset[str]
+    #: How many calls use it at this moment; ``dispatch/instances.py`` counts.
+    user_count: int = 0
 
 
 @dataclass

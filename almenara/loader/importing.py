@@ -2,15 +2,19 @@
 
 Each directory becomes a synthetic package ``_almenara_plugins.<number>_<directory>``. A number is
 used once in a process, so what an earlier load imported stays whole for those who still use it,
-and a file that hangs can never disturb a later load.
+and a file that hangs can never disturb a later load. When nobody uses it any more, its modules are
+taken out of the process.
 """
 
 from __future__ import annotations
 
+import gc
 import itertools
+import logging
 import re
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -26,7 +30,7 @@ from importlib.machinery import (
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 ROOT = "_almenara_plugins"
 
@@ -65,8 +69,16 @@ class _Finder(MetaPathFinder):
 _finder = _Finder()
 
 
+#: How many packages were taken out since the garbage of the last was collected.
+_taken_out = 0
+
+
 class Package:
-    """A plugin directory as a package that no other code can import by accident."""
+    """A plugin directory as a package that no other code can import by accident.
+
+    Its modules can be imported for as long as somebody holds this object: code that imports
+    ``.helper`` only while it sends finds it to the end. Then they go.
+    """
 
     def __init__(self, directory: Path) -> None:
         _install()
@@ -78,6 +90,7 @@ class Package:
         spec.submodule_search_locations = [str(directory)]
         self._module = module_from_spec(spec)
         sys.modules[self.name] = self._module
+        weakref.finalize(self, _take_out, self.name).atexit = False
 
     def run_init(self) -> None:
         """Run the directory's own ``__init__.py`` as the body of the package.
@@ -104,6 +117,19 @@ def import_file(module_name: str) -> ModuleType:
     return import_module(module_name)
 
 
+def collect_garbage() -> None:
+    """Free what packages that were taken out have left: classes are cycles, and live on else.
+
+    The server's garbage collector seldom looks at what is old (``sending.settle_down``), so it has
+    to be asked. That takes milliseconds, as what the process began with is frozen: of all versions
+    of a file, that one stays in memory.
+    """
+    global _taken_out  # noqa: PLW0603 - one process has one garbage collector
+    if _taken_out:
+        _taken_out = 0
+        gc.collect()
+
+
 def call_within(seconds: float, work: Callable[[], _T]) -> _T | None:
     """Call foreign code in a daemon thread and wait for it no longer than this.
 
@@ -120,6 +146,22 @@ def call_within(seconds: float, work: Callable[[], _T]) -> _T | None:
     thread.start()
     thread.join(seconds)
     return outcome[0] if outcome else None
+
+
+def _take_out(package: str) -> None:
+    """Take a package and all below it out of every table of the process that would keep it."""
+    global _taken_out  # noqa: PLW0603 - one process has one garbage collector
+    below = f"{package}."
+    tables: list[dict[str, Any]] = [sys.modules, _finder.files, logging.root.manager.loggerDict]
+    for table in tables:
+        for name in [name for name in list(table) if name == package or name.startswith(below)]:
+            table.pop(name, None)
+    parent = logging.root.manager.loggerDict.get(ROOT)
+    if isinstance(parent, logging.PlaceHolder):
+        for logger in list(parent.loggerMap):
+            if logger.name == package or logger.name.startswith(below):
+                parent.loggerMap.pop(logger, None)
+    _taken_out += 1
 
 
 def _install() -> None:

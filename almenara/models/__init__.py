@@ -10,6 +10,7 @@ from almenara.models.audit import AuditEntry
 from almenara.models.configuration import Channel, ChannelState, Configuration, Topic, TopicChannel
 from almenara.models.ids import lowest_id, new_id
 from almenara.models.log import Attempt, Delivery, IdempotencyKey, Message, Replay
+from almenara.models.process import Process
 
 __all__ = [
     "AttachmentChunk",
@@ -23,6 +24,7 @@ __all__ = [
     "Delivery",
     "IdempotencyKey",
     "Message",
+    "Process",
     "Replay",
     "Topic",
     "TopicChannel",

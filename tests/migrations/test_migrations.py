@@ -21,7 +21,7 @@ from almenara.settings import Settings
 
 NAMES = [
     *("0001_initial", "0002_discipline", "0003_policies", "0004_audit"),
-    *("0005_templates", "0006_attachments", "0007_verification"),
+    *("0005_templates", "0006_attachments", "0007_verification", "0008_plugin_revisions"),
 ]
 #: A process must have migrated within so many seconds.
 PATIENCE_SECONDS = 20
@@ -37,6 +37,7 @@ TABLES = {
     "delivery",
     "idempotency_key",
     "message",
+    "process",
     "replay",
     "topic",
     "topic_channel",

@@ -50,6 +50,7 @@ MODELS = (
     models.AttachmentContent,
     models.AttachmentChunk,
     models.AttachmentUse,
+    models.Process,
 )
 
 

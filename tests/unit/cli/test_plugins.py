@@ -50,6 +50,7 @@ PLUGINS: dict[str, Any] = {
             "file": "plugins/pager/pager.py",
             "reason": "SyntaxError in line 3.",
             "traceback": "  line 3\n",
+            "runs_on": None,
         },
         {
             "name": None,
@@ -85,7 +86,7 @@ def test_plugins_are_listed_and_the_broken_ones_with_their_reason(
     ]
     assert lines[4:7] == [
         [],
-        ["BROKEN", "FILE", "REASON"],
+        ["BROKEN", "RUNS", "ON", "FILE                    REASON"],
         ["Pager", "plugins/pager/pager.py", "SyntaxError", "in line 3."],
     ]
     assert lines[7][:2] == ["empty", "plugins/empty"]
@@ -129,3 +130,57 @@ def test_a_plugin_that_cannot_be_shown_says_why(cli: Cli, name: str, said: str) 
     ended = cli("plugins", "show", name)
     assert (ended.code, ended.out) == (1, "")
     assert said in ended.err
+
+
+DIFFERING: dict[str, Any] = {
+    "data": [
+        _found(
+            "Hook",
+            "hook",
+            differing=[
+                {"process": "7@a", "role": "worker", "revision": "ffff", "reason": None},
+                {"process": "8@b", "role": "server", "revision": None, "reason": "Half\na line."},
+            ],
+        )
+    ],
+    "broken": [
+        {
+            "name": "Hook",
+            "directory": "hook",
+            "file": "plugins/hook/hook.py",
+            "reason": "Half a line.",
+            "traceback": None,
+            "runs_on": "0123456789ab",
+        }
+    ],
+    "elsewhere": [
+        {
+            "qualified_name": "fax.Fax",
+            "process": "7@a",
+            "role": "worker",
+            "revision": "eeee",
+            "reason": None,
+        }
+    ],
+}
+
+
+def test_what_runs_in_spite_of_a_broken_version_and_elsewhere_is_shown(
+    cli: Cli, server: ScriptedServer
+) -> None:
+    server.answer("GET", "/v1/plugins", DIFFERING)
+    lines = [" ".join(line.split()) for line in cli("plugins").out.splitlines()]
+    assert lines[2:] == [
+        "",
+        "BROKEN RUNS ON FILE REASON",
+        "Hook 0123456789ab plugins/hook/hook.py Half a line.",
+        "",
+        "DIFFERS PROCESS ROLE REVISION REASON",
+        "hook.Hook 7@a worker ffff",
+        "hook.Hook 8@b server has none Half a line.",
+        "fax.Fax 7@a worker eeee",
+    ]
+    shown = [" ".join(line.split()) for line in cli("plugins", "show", "Hook").out.splitlines()]
+    assert "newer version is broken Half a line." in shown
+    assert "hook.Hook 7@a worker ffff" in shown
+    assert not any("fax.Fax" in line for line in shown)
