@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from almenara.testing import SmtpSink
 from tests.plugins.http_receiver import Answer, HttpReceiver
-from tests.plugins.smtp_receiver import SmtpReceiver
 from tests.serving import Client, until
 
 
@@ -124,7 +124,7 @@ async def test_a_probe_that_fails_keeps_the_channel_paused_for_longer(
 
 
 async def test_a_wrong_password_pauses_at_once_and_the_right_one_resumes(client: Client) -> None:
-    with SmtpReceiver(credentials=("shop", "open-sesame")) as smtp:
+    with SmtpSink(credentials=("shop", "open-sesame")) as smtp:
         settings = {
             "server": smtp.host,
             "port": smtp.port,

@@ -17,9 +17,9 @@ import pytest
 from almenara.database import Database
 from almenara.loader import Plugins
 from almenara.plugin import secret_fields
+from almenara.testing import SmtpSink
 from tests.plugins.documented import SECRET, SERVICES, Service
 from tests.plugins.http_receiver import Answer, HttpReceiver
-from tests.plugins.smtp_receiver import SmtpReceiver
 from tests.serving import Client, make_settings, served, until
 
 Settings = dict[str, Any]
@@ -70,7 +70,7 @@ def of_another(service: Service, http: str) -> Iterator[Settings]:
         yield usual | {"username": None, "password": None, "token": canary("token")}
 
 
-def channels(plugin: str, http: str, smtp: SmtpReceiver) -> Iterator[Settings]:
+def channels(plugin: str, http: str, smtp: SmtpSink) -> Iterator[Settings]:
     """Give the settings of a plugin's channels, each with every secret that it may have."""
     closed = "http://127.0.0.1:9"
     if plugin == "Webhook":
@@ -125,7 +125,8 @@ async def test_no_secret_is_found_anywhere(
         Answer(200, delay_seconds=1.5),
     ]
     said = f"535 5.7.8 no: {canary('password')}"
-    with SmtpReceiver(credentials=("other", "other"), login_reply=said) as smtp:
+    with SmtpSink(credentials=("other", "other")) as smtp:
+        smtp.refuse("AUTH", said)
         async with HttpReceiver() as http, served(settings) as client:
             told = await _fail_everywhere(client, settings.plugins_dir, http, smtp, answers)
             rows = await _dump(client.parts.database)
@@ -142,7 +143,7 @@ async def test_no_secret_is_found_anywhere(
 
 
 async def _fail_everywhere(
-    client: Client, plugins_dir: Path, http: HttpReceiver, smtp: SmtpReceiver, answers: list[Answer]
+    client: Client, plugins_dir: Path, http: HttpReceiver, smtp: SmtpSink, answers: list[Answer]
 ) -> str:
     """Let each channel fail with each answer; return everything that the API says afterwards."""
     plugins = Plugins(plugins_dir)

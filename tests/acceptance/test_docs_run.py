@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
+from almenara.testing import SmtpSink
 from tests.pages import Block, blocks, read
 from tests.plugins.http_receiver import Answer as HttpAnswer
 from tests.plugins.http_receiver import HttpReceiver
-from tests.plugins.smtp_receiver import SmtpReceiver
 from tests.processes import ServerProcess
 from tests.serving import make_settings, served, until
 
@@ -125,7 +125,7 @@ async def test_the_quick_start_shows_what_failed_and_mends_it(tmp_path: Path) ->
 
 async def test_the_page_on_slack_and_mail_reaches_both(tmp_path: Path) -> None:
     commands = blocks(read("docs/howto/send-to-slack-and-mail.md"), "sh")
-    with ServerProcess(tmp_path) as server, SmtpReceiver() as smtp:
+    with ServerProcess(tmp_path) as server, SmtpSink() as smtp:
         async with HttpReceiver() as http:
             reader = Reader(server, tmp_path)
             for command in commands[:2]:
@@ -180,7 +180,7 @@ async def test_the_page_on_conditions_shows_what_would_and_what_did_happen(tmp_p
     assert "Finished: sent by pager and log." in did
 
 
-def _send_to(reader: Reader, http: HttpReceiver, smtp: SmtpReceiver) -> None:
+def _send_to(reader: Reader, http: HttpReceiver, smtp: SmtpSink) -> None:
     """Point the page's channels to this machine."""
     reader.api(
         "PATCH", "/v1/channels/team-slack", {"settings": {"webhook_url": f"{http.url}/services"}}

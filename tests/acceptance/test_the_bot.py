@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from almenara.settings import Settings
+from almenara.testing import SmtpSink
 from tests.plugins.http_receiver import HttpReceiver
-from tests.plugins.smtp_receiver import SmtpReceiver
 from tests.serving import Client
 
 SECRET_PATH = "T0CANARY/B0CANARY/x0canary0secret"
 
 
-async def set_up(client: Client, http: HttpReceiver, smtp: SmtpReceiver) -> None:
+async def set_up(client: Client, http: HttpReceiver, smtp: SmtpSink) -> None:
     slack = await client.post(
         "/v1/channels",
         {
@@ -44,7 +44,7 @@ async def set_up(client: Client, http: HttpReceiver, smtp: SmtpReceiver) -> None
 
 async def test_sales_reaches_slack_and_pricing_reaches_mail(client: Client) -> None:
     async with HttpReceiver() as http:
-        with SmtpReceiver() as smtp:
+        with SmtpSink() as smtp:
             await set_up(client, http, smtp)
             sales = await client.post(
                 "/v1/messages", {"topic": "Sales", "description": "I need help with my plan"}
@@ -82,7 +82,7 @@ async def test_sales_reaches_slack_and_pricing_reaches_mail(client: Client) -> N
 
 async def test_a_topic_with_both_channels_fans_out(client: Client) -> None:
     async with HttpReceiver() as http:
-        with SmtpReceiver() as smtp:
+        with SmtpSink() as smtp:
             await set_up(client, http, smtp)
             await client.post(
                 "/v1/topics", {"name": "urgent", "channels": ["team-slack", "backoffice-mail"]}
@@ -106,7 +106,7 @@ async def test_the_address_of_the_webhook_is_nowhere_to_be_seen(
 ) -> None:
     caplog.set_level("DEBUG")
     async with HttpReceiver() as http:
-        with SmtpReceiver() as smtp:
+        with SmtpSink() as smtp:
             await set_up(client, http, smtp)
     # The receiver is gone: the attempt fails, and says why.
     accepted = await client.post("/v1/messages", {"topic": "sales", "description": "Anyone?"})

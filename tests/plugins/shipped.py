@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from types import ModuleType
 from typing import Any, Protocol
 from uuid import UUID
 
+import trustme
 from fastapi import BackgroundTasks
 
 import almenara
@@ -40,6 +42,13 @@ def a_message(**changes: Any) -> Message:
         "idempotency_key": "0190aaaa-0000-7000-8000-000000000002",
     }
     return Message(**(values | changes))
+
+
+def server_certificate(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
+    """What a server of this name serves with."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
 
 
 class Place(Protocol):
