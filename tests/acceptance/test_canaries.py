@@ -17,9 +17,8 @@ import pytest
 from almenara.database import Database
 from almenara.loader import Plugins
 from almenara.plugin import secret_fields
-from almenara.testing import SmtpSink
+from almenara.testing import Answer, FakeService, SmtpSink
 from tests.plugins.documented import SECRET, SERVICES, Service
-from tests.plugins.http_receiver import Answer, HttpReceiver
 from tests.serving import Client, make_settings, served, until
 
 Settings = dict[str, Any]
@@ -122,14 +121,15 @@ async def test_no_secret_is_found_anywhere(
         Answer(400, json.dumps(echo).encode()),
         Answer(503, json.dumps(echo).encode(), {"X-Echo": canary("header")}),
         Answer(302, headers={"Location": f"http://127.0.0.1:9/{canary('path')}"}),
-        Answer(200, delay_seconds=1.5),
+        Answer(200, delay=1.5),
     ]
     said = f"535 5.7.8 no: {canary('password')}"
     with SmtpSink(credentials=("other", "other")) as smtp:
         smtp.refuse("AUTH", said)
-        async with HttpReceiver() as http, served(settings) as client:
-            told = await _fail_everywhere(client, settings.plugins_dir, http, smtp, answers)
-            rows = await _dump(client.parts.database)
+        with FakeService() as http:
+            async with served(settings) as client:
+                told = await _fail_everywhere(client, settings.plugins_dir, http, smtp, answers)
+                rows = await _dump(client.parts.database)
     written = "".join(capfd.readouterr())
     assert len(told) > 100_000
     assert "attempt_made" in written
@@ -143,7 +143,7 @@ async def test_no_secret_is_found_anywhere(
 
 
 async def _fail_everywhere(
-    client: Client, plugins_dir: Path, http: HttpReceiver, smtp: SmtpSink, answers: list[Answer]
+    client: Client, plugins_dir: Path, http: FakeService, smtp: SmtpSink, answers: list[Answer]
 ) -> str:
     """Let each channel fail with each answer; return everything that the API says afterwards."""
     plugins = Plugins(plugins_dir)
