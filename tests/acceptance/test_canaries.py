@@ -69,6 +69,27 @@ def of_another(service: Service, http: str) -> Iterator[Settings]:
         yield usual | {"username": None, "password": None, "token": canary("token")}
 
 
+def mail_channels(http: str, closed: str, smtp: SmtpSink) -> Iterator[Settings]:
+    """Give the settings of mail channels, with each way to log in."""
+    common = {"from": "a@example.org", "to": ["b@example.org"], "username": "shop"}
+    for port, tls in ((smtp.port, False), (9, False), (smtp.port, True)):
+        yield common | {
+            "server": "127.0.0.1",
+            "port": port,
+            "password": canary("password"),
+            "ssl_tls": tls,
+        }
+    here = common | {"server": "127.0.0.1", "port": smtp.port}
+    yield here | {"oauth_access_token": canary("token")}
+    for base in (http, closed):
+        yield here | {
+            "oauth_token_url": f"{base}/token",
+            "oauth_client_id": "an-id",
+            "oauth_client_secret": canary("client"),
+            "oauth_refresh_token": canary("refresh"),
+        }
+
+
 def channels(plugin: str, http: str, smtp: SmtpSink) -> Iterator[Settings]:
     """Give the settings of a plugin's channels, each with every secret that it may have."""
     closed = "http://127.0.0.1:9"
@@ -84,14 +105,7 @@ def channels(plugin: str, http: str, smtp: SmtpSink) -> Iterator[Settings]:
         yield {"webhook_url": f"{closed}/services/{canary('hook')}"}
         yield {"bot_token": f"xoxb-{canary('bot')}", "channel": "#sales", "api_url": f"{http}/api"}
     elif plugin == "Email":
-        common = {"from": "a@example.org", "to": ["b@example.org"], "username": "shop"}
-        for port, tls in ((smtp.port, False), (9, False), (smtp.port, True)):
-            yield common | {
-                "server": "127.0.0.1",
-                "port": port,
-                "password": canary("password"),
-                "ssl_tls": tls,
-            }
+        yield from mail_channels(http, closed, smtp)
     elif plugin == "Blabber":
         for way in ("constructor", "error", "traceback", "reference"):
             yield {"token": canary("token"), "way": way}
@@ -116,15 +130,18 @@ async def test_no_secret_is_found_anywhere(
     directory.mkdir(parents=True)
     (directory / "blabber.py").write_text(BLABBER)
     settings = make_settings(tmp_path, database_url, log_level="debug", log_format="json")
-    echo = {"detail": f"{canary('path')} {canary('header')} {canary('hook')} {canary('query')}"}
+    names = ("path", "header", "hook", "query", "refresh")
+    echo = {"error": "invalid_grant", "detail": " ".join(canary(name) for name in names)}
     answers = [
         Answer(400, json.dumps(echo).encode()),
         Answer(503, json.dumps(echo).encode(), {"X-Echo": canary("header")}),
         Answer(302, headers={"Location": f"http://127.0.0.1:9/{canary('path')}"}),
+        Answer(200, {"access_token": canary("fetched")}),
         Answer(200, delay=1.5),
     ]
     said = f"535 5.7.8 no: {canary('password')}"
-    with SmtpSink(credentials=("other", "other")) as smtp:
+    ways: list[Any] = ["LOGIN", "PLAIN", "XOAUTH2"]
+    with SmtpSink(credentials=("other", "other"), mechanisms=ways) as smtp:
         smtp.refuse("AUTH", said)
         with FakeService() as http:
             async with served(settings) as client:
@@ -172,9 +189,7 @@ async def _fail_everywhere(
                 accepted = await client.post("/v1/messages", message)
                 told += accepted.text
                 if accepted.status == 202:
-                    told += str(await _attempted(client, accepted.body["id"]))
-                # What a wrong password has paused goes on.
-                await client.call("POST", f"/v1/channels/{name}/resume")
+                    told += str(await _attempted(client, accepted.body["id"], name))
             explained = await client.post(
                 "/v1/messages/explain", {"channel": name, "description": "x"}
             )
@@ -195,10 +210,12 @@ async def _fail_everywhere(
     return told + (await client.get("/openapi.json")).text
 
 
-async def _attempted(client: Client, message_id: str) -> Any:
+async def _attempted(client: Client, message_id: str, channel: str) -> Any:
     """Wait for the first attempt of a message, and return its story."""
 
     async def look() -> Any:
+        # What a wrong password has paused, now or with what waited before, goes on.
+        await client.call("POST", f"/v1/channels/{channel}/resume")
         story = (await client.get(f"/v1/messages/{message_id}")).body
         return story if any(one["attempts"] for one in story["deliveries"]) else None
 

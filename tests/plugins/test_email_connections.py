@@ -62,7 +62,7 @@ async def test_a_mail_that_finds_no_free_connection_is_tried_again_later(
             tasks.create_task(send(mail))
         await until(lambda: receiver.count("DATA") == 4)
         connections = mail._here()
-        connections._server = replace(connections._server, timeout_seconds=0.1)
+        connections.door.server = replace(connections.door.server, timeout_seconds=0.1)
         with pytest.raises(TemporaryError, match="All 4 connections to the mail server"):
             await send(mail, title="late")
         receiver.let_go("DATA")
@@ -170,8 +170,9 @@ async def test_a_storm_of_cancellations_leaves_the_channel_whole(receiver: SmtpS
 
 
 async def test_an_idle_connection_is_left_politely(receiver: SmtpSink) -> None:
-    module = load("email", "connections")
-    connections = module.Connections(module.Server(receiver.host, receiver.port), idle_seconds=0.01)
+    opening = load("email", "opening")
+    door = opening.Door(opening.Server(receiver.host, receiver.port), None)
+    connections = load("email", "connections").Connections(door, idle_seconds=0.01)
     async with email_channel(receiver) as mail:
         rendered = await mail._render(a_message())
         await connections.send(rendered)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import traceback
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +12,7 @@ import pytest
 
 from almenara import ChannelError, PermanentError, TemporaryError
 from almenara.testing import SmtpSink
-from tests.plugins.shipped import email_channel, load, send
+from tests.plugins.shipped import email_channel, load, odd_server, send
 
 PERMANENT, TEMPORARY = PermanentError, TemporaryError
 
@@ -23,28 +21,6 @@ PERMANENT, TEMPORARY = PermanentError, TemporaryError
 def receiver() -> Iterator[SmtpSink]:
     with SmtpSink() as receiver:
         yield receiver
-
-
-@asynccontextmanager
-async def odd_server(*lines: bytes, hang_up: bool = False) -> AsyncIterator[Any]:
-    """A server that says its lines, one for each it hears, whatever it hears."""
-    talks: set[asyncio.Task[None] | None] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        talks.add(asyncio.current_task())
-        for line in lines:
-            writer.write(line)
-            if not hang_up:
-                await reader.readline()
-        if not hang_up:
-            await reader.read()
-        writer.close()
-        await writer.wait_closed()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield SimpleNamespace(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
-    await asyncio.gather(*(talk for talk in talks if talk))
 
 
 @pytest.mark.parametrize("stage", ["EHLO", "MAIL", "RCPT", "DATA"])
@@ -206,7 +182,7 @@ def test_the_name_for_ehlo_is_a_full_name_or_an_address(monkeypatch: pytest.Monk
         def get_transport_info(self, _: str) -> tuple[str, int]:
             return (self.address, 1)
 
-    own_name = load("email", "connections")._own_name
+    own_name = load("email", "opening")._own_name
     monkeypatch.setattr(socket, "gethostname", lambda: "f00d")
     assert own_name(Client("192.0.2.1")) == "[192.0.2.1]"
     assert own_name(Client("2001:db8::1")) == "[IPv6:2001:db8::1]"
