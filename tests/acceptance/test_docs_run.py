@@ -191,9 +191,10 @@ def _send_to(reader: Reader, http: FakeService, smtp: SmtpSink) -> None:
 @pytest.mark.parametrize("page", ["README.md", "docs/howto/write-a-plugin.md"])
 async def test_the_plugins_on_the_page_load_and_send(page: str, tmp_path: Path) -> None:
     classes = _write_plugins(blocks(read(page), "python"), tmp_path)
-    with FakeService() as http:
+    with FakeService() as http, SmtpSink() as smtp:
         async with served(make_settings(tmp_path)) as client:
-            settings = {
+            settings: dict[str, dict[str, Any]] = {
+                "Letter": {"server": smtp.host, "port": smtp.port, "to": "ana@example.org"},
                 "Pager": {"url": f"{http.url}/topic"},
                 "Paper": {"path": f"{tmp_path}/paper"},
             }
@@ -208,13 +209,15 @@ async def test_the_plugins_on_the_page_load_and_send(page: str, tmp_path: Path) 
                 story = await client.final(accepted.body["id"])
                 assert story["status"] == "sent", story
             assert "Pager" not in classes or http.received[0].body == b"Fly home"
+            assert "Letter" not in classes or smtp.mails[0].text == "Fly home\n"
             assert "Paper" not in classes or "Fly home" in (tmp_path / "paper").read_text()
 
 
-def test_the_test_on_the_page_about_plugins_passes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("plugin", ["pager", "letter"])
+def test_the_tests_on_the_page_about_plugins_pass(tmp_path: Path, plugin: str) -> None:
     _write_plugins(blocks(read("docs/howto/write-a-plugin.md"), "python"), tmp_path)
     finished = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "plugins/pager"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"plugins/{plugin}"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
