@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         TemplateError,
         TemporaryError,
     )
-    from almenara.formats import as_chat_marks, as_html, as_markdown, as_text, cut
+    from almenara.formats import as_chat_marks, as_html, as_markdown, as_mrkdwn, as_text, cut
     from almenara.plugin import (
         Message,
         Plugin,
@@ -58,6 +58,7 @@ __all__ = [
     "as_chat_marks",
     "as_html",
     "as_markdown",
+    "as_mrkdwn",
     "as_text",
     "cut",
     "raise_for_status",
@@ -86,6 +87,7 @@ _HOMES = {
     "as_chat_marks": "almenara.formats",
     "as_html": "almenara.formats",
     "as_markdown": "almenara.formats",
+    "as_mrkdwn": "almenara.formats",
     "as_text": "almenara.formats",
     "cut": "almenara.formats",
     "raise_for_status": "almenara.egress",

@@ -18,9 +18,8 @@ from almenara.settings import Settings
 from tests.acceptance.test_crash import client_of
 from tests.pages import ROOT
 from tests.plugins.author import Author
-from tests.processes import ServerProcess
+from tests.processes import ServerProcess, WorkerProcess
 from tests.servers import RABBITMQ
-from tests.worker_process import WorkerProcess
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 

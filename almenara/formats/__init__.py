@@ -4,11 +4,12 @@ A message is read into blocks once (`reading`), and written in one of the dialec
 text that is too long for a service is cut between characters, never within markup.
 """
 
-from almenara.formats.dialects import GOOGLE_CHAT, HTML, MARKDOWN, TEXT, Dialect
+from almenara.formats.dialects import GOOGLE_CHAT, HTML, MARKDOWN, SLACK, TEXT, Dialect
 from almenara.formats.rendering import (
     as_chat_marks,
     as_html,
     as_markdown,
+    as_mrkdwn,
     as_text,
     cut,
     measure,
@@ -19,11 +20,13 @@ __all__ = [
     "GOOGLE_CHAT",
     "HTML",
     "MARKDOWN",
+    "SLACK",
     "TEXT",
     "Dialect",
     "as_chat_marks",
     "as_html",
     "as_markdown",
+    "as_mrkdwn",
     "as_text",
     "cut",
     "measure",

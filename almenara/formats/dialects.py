@@ -31,6 +31,8 @@ class Dialect:
     #: What stands around a quote, and before each of its lines.
     quote: Pair = ("", "")
     quote_line: str = ""
+    #: Whether marks in a link's label are read as text.
+    plain_labels: bool = False
     #: How a line ends within a paragraph.
     newline: str = "\n"
 
@@ -51,7 +53,7 @@ def _block(block: Block, dialect: Dialect) -> str:
         return f"{before}{dialect.escape_code(block.text)}{behind}"
     text = "".join(
         _linked("".join(_span(span, dialect) for span in spans), link, dialect)
-        for link, spans in groupby(_joined(block.spans), key=lambda span: span.link)
+        for link, spans in groupby(_joined(_plainer(block, dialect)), key=lambda span: span.link)
     )
     if block.kind == "heading" and text:
         return text.join(dialect.heading)
@@ -62,6 +64,21 @@ def _block(block: Block, dialect: Dialect) -> str:
         marker = f"{block.marker} " if block.marker else "  "
         return f"{'  ' * block.depth}{marker}{text}"
     return text
+
+
+def _plainer(block: Block, dialect: Dialect) -> list[Span]:
+    """Drop the styles whose marks would be read as something else, or as text."""
+    bold = block.kind == "heading" and dialect.heading == dialect.styles.get("bold")
+    return [
+        Span(
+            span.text,
+            frozenset()
+            if span.link and dialect.plain_labels
+            else span.styles - ({"bold"} if bold else set()),
+            span.link,
+        )
+        for span in block.spans
+    ]
 
 
 def _joined(spans: Sequence[Span]) -> list[Span]:
@@ -177,6 +194,14 @@ HTML = Dialect(
 )
 
 
+_CHAT_STYLES: dict[Style, Pair] = {
+    "bold": ("*", "*"),
+    "italic": ("_", "_"),
+    "struck": ("~", "~"),
+    "code": ("`", "`"),
+}
+
+
 def _chat_link(label: str, address: str) -> str:
     return f"<{address.replace('|', '%7C')}|{label}>"
 
@@ -189,15 +214,32 @@ def _escape_chat(text: str) -> str:
 #: a sender's text can mention nobody.
 GOOGLE_CHAT = Dialect(
     escape=_escape_chat,
-    styles={
-        "bold": ("*", "*"),
-        "italic": ("_", "_"),
-        "struck": ("~", "~"),
-        "code": ("`", "`"),
-    },
+    styles=_CHAT_STYLES,
     link=_chat_link,
     code=("```\n", "\n```"),
     escape_code=_markdown_code,
     heading=("*", "*"),
     quote_line="> ",
+)
+
+
+def _slack_link(label: str, address: str) -> str:
+    return _chat_link(label, _escape_html(address))
+
+
+def _slack_code(text: str) -> str:
+    return _markdown_code(_escape_html(text))
+
+
+#: Slack's marks (mrkdwn). Its three control characters are written as entities: the only angle
+#: brackets are those of links, so that a sender's text can mention nobody.
+SLACK = Dialect(
+    escape=_escape_html,
+    styles=_CHAT_STYLES,
+    link=_slack_link,
+    code=("```\n", "\n```"),
+    escape_code=_slack_code,
+    heading=("*", "*"),
+    quote_line="&gt; ",
+    plain_labels=True,
 )

@@ -53,6 +53,8 @@ class _Reader(HTMLParser):
         #: Which tags are open that say something of the text, innermost last.
         self._open: list[str] = []
         self._links: list[str | None] = []
+        #: Whether there was text since the last link has begun.
+        self._labelled = False
         self._lists: list[int | None] = []
         self._marker = ""
         self._close = False
@@ -63,6 +65,7 @@ class _Reader(HTMLParser):
             self._unseen = tag
         elif tag == "a":
             self._links.append(link_or_none(dict(attrs).get("href")))
+            self._labelled = False
         elif tag == "br":
             self._add("\n")
         elif tag == "img":
@@ -76,7 +79,7 @@ class _Reader(HTMLParser):
         if tag == self._unseen:
             self._unseen = None
         elif tag == "a" and self._links:
-            self._links.pop()
+            self._end_link()
         elif tag in _KINDS or tag in _PARAGRAPHS or tag in _LINES:
             self.end_block(close=tag in _LINES or tag == "li")
         if tag in self._open:
@@ -121,6 +124,12 @@ class _Reader(HTMLParser):
         if tag in _STYLES or tag in _KINDS or tag in _LISTS:
             self._open.append(tag)
 
+    def _end_link(self) -> None:
+        """A link without a label has its address as one."""
+        if not self._labelled:
+            self._add(self._links[-1] or "")
+        self._links.pop()
+
     def _end_item(self) -> None:
         """An item ends where the next one of its list begins."""
         inside = len(self._open)
@@ -145,6 +154,7 @@ class _Reader(HTMLParser):
     def _add(self, text: str) -> None:
         if not text or (text == " " and self._spans and self._spans[-1].text.endswith((" ", "\n"))):
             return
+        self._labelled |= bool(text.strip())
         styles = frozenset(_STYLES[tag] for tag in self._open if tag in _STYLES)
         self._spans.append(Span(text, styles, self._links[-1] if self._links else None))
 

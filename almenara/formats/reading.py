@@ -131,7 +131,11 @@ class _Inline:
 
     def read(self, tokens: list[Token]) -> Iterator[Span]:
         """Give the spans of all tokens."""
+        before: Token | None = None
         for token in tokens:
+            if before is not None and before.type == "link_open" and token.type == "link_close":
+                yield self._span(self._links[-1] or "")  # without a label, the address is one
+            before = token
             if token.nesting:
                 self._open_or_close(token)
             elif token.type in {"softbreak", "hardbreak"}:

@@ -6,7 +6,7 @@ import re
 from typing import Literal
 
 from almenara.formats.blocks import Block, Span, first_characters, length_of
-from almenara.formats.dialects import GOOGLE_CHAT, HTML, MARKDOWN, TEXT, Dialect, write
+from almenara.formats.dialects import GOOGLE_CHAT, HTML, MARKDOWN, SLACK, TEXT, Dialect, write
 from almenara.formats.reading import read
 from almenara.plugin import Message
 
@@ -57,6 +57,13 @@ def as_chat_marks(
 ) -> str:
     """Return a message with Google Chat's marks (``*bold*``, ``<url|label>``), as `as_text`."""
     return render(message, GOOGLE_CHAT, limit=limit, unit=unit, title=title)
+
+
+def as_mrkdwn(
+    message: Message, *, limit: int | None = None, unit: Unit = "characters", title: bool = True
+) -> str:
+    """Return a message as Slack's mrkdwn (``*bold*``, ``<url|label>``, ``&lt;``), as `as_text`."""
+    return render(message, SLACK, limit=limit, unit=unit, title=title)
 
 
 def render(

@@ -15,9 +15,8 @@ import pytest
 from almenara import heartbeat
 from almenara.cli import run
 from tests.acceptance.test_celery_worker import server_of
-from tests.processes import ServerProcess
+from tests.processes import ServerProcess, WorkerProcess
 from tests.serving import until
-from tests.worker_process import WorkerProcess
 
 Databases = Callable[..., str]
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp import web
 
-from tests.plugins.http_receiver import Answer, HttpReceiver
-from tests.plugins.smtp_receiver import SmtpReceiver
+from almenara.testing import Answer, FakeService, Received, SmtpSink
 from tests.serving import Client, until
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[HttpReceiver]:
-    async with HttpReceiver() as one:
+async def receiver() -> AsyncIterator[FakeService]:
+    with FakeService() as one:
         yield one
 
 
@@ -55,7 +53,7 @@ async def outcomes(client: Client, message_id: str) -> list[str]:
 
 
 async def test_a_channel_that_fails_pauses_is_tried_by_one_probe_and_resumes(
-    client: Client, receiver: HttpReceiver
+    client: Client, receiver: FakeService
 ) -> None:
     receiver.answer = Answer(503)
     await channel(
@@ -76,12 +74,14 @@ async def test_a_channel_that_fails_pauses_is_tried_by_one_probe_and_resumes(
     assert "secret-path" not in shown["state_detail"]
     failed = len(receiver.received)
     assert failed == 3
-    asked, answered = asyncio.Event(), asyncio.Event()
+    answered = threading.Event()
 
-    async def keep_waiting(_: web.Request) -> web.Response:
-        asked.set()
-        await answered.wait()
-        return web.Response(text="ok")
+    async def asked() -> bool:
+        return len(receiver.received) > failed
+
+    def keep_waiting(_: Received) -> Answer:
+        answered.wait(60)
+        return Answer()
 
     receiver.answer = keep_waiting
     ids += [await tell(client, "hook") for _ in range(3)]
@@ -89,8 +89,7 @@ async def test_a_channel_that_fails_pauses_is_tried_by_one_probe_and_resumes(
     assert [(await client.get(f"/v1/messages/{one}")).body["status"] for one in ids[3:]] == [
         "queued"
     ] * 3
-    async with asyncio.timeout(20):
-        await asked.wait()
+    await until(asked)
     ids.append(await tell(client, "hook"))
     await settled(client)
     assert len(receiver.received) == failed + 1
@@ -102,7 +101,7 @@ async def test_a_channel_that_fails_pauses_is_tried_by_one_probe_and_resumes(
 
 
 async def test_a_probe_that_fails_keeps_the_channel_paused_for_longer(
-    client: Client, receiver: HttpReceiver
+    client: Client, receiver: FakeService
 ) -> None:
     receiver.answer = Answer(503)
     settings = {"url": receiver.url}
@@ -124,7 +123,7 @@ async def test_a_probe_that_fails_keeps_the_channel_paused_for_longer(
 
 
 async def test_a_wrong_password_pauses_at_once_and_the_right_one_resumes(client: Client) -> None:
-    with SmtpReceiver(credentials=("shop", "open-sesame")) as smtp:
+    with SmtpSink(credentials=("shop", "open-sesame")) as smtp:
         settings = {
             "server": smtp.host,
             "port": smtp.port,
@@ -154,7 +153,7 @@ async def test_a_wrong_password_pauses_at_once_and_the_right_one_resumes(client:
 
 
 async def test_a_revoked_token_pauses_at_once_and_other_channels_go_on(
-    client: Client, receiver: HttpReceiver
+    client: Client, receiver: FakeService
 ) -> None:
     receiver.answer = Answer(body=json.dumps({"ok": False, "error": "token_revoked"}).encode())
     settings = {"bot_token": "xoxb-s3cr3t", "channel": "C0123456789", "api_url": receiver.url}
@@ -181,7 +180,7 @@ async def test_a_revoked_token_pauses_at_once_and_other_channels_go_on(
 
 
 async def test_an_operator_takes_over_a_channel_that_paused_by_itself(
-    client: Client, receiver: HttpReceiver
+    client: Client, receiver: FakeService
 ) -> None:
     receiver.answer = Answer(503)
     settings = {"url": receiver.url}
@@ -200,7 +199,7 @@ async def test_an_operator_takes_over_a_channel_that_paused_by_itself(
 
 
 async def test_a_pause_and_a_resumption_are_told_on_their_topics(
-    client: Client, receiver: HttpReceiver
+    client: Client, receiver: FakeService
 ) -> None:
     receiver.answer = Answer(410)
     await channel(client, "hook", "Webhook", settings={"url": receiver.url})

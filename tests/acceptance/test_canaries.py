@@ -18,10 +18,9 @@ import trustme
 from almenara.database import Database
 from almenara.loader import Plugins
 from almenara.plugin import secret_fields
+from almenara.testing import Answer, FakeService, SmtpSink
 from tests.plugins.documented import SECRET, SERVICES, Service
-from tests.plugins.http_receiver import Answer, HttpReceiver
 from tests.plugins.push_service import Browser, b64url
-from tests.plugins.smtp_receiver import SmtpReceiver
 from tests.serving import Client, make_settings, served, until
 
 Settings = dict[str, Any]
@@ -73,7 +72,7 @@ def of_another(service: Service, http: str) -> Iterator[Settings]:
         yield usual | {"username": None, "password": None, "token": canary("token")}
 
 
-def of_webhooks(http: str, _smtp: SmtpReceiver) -> Iterator[Settings]:
+def of_webhooks(http: str, _smtp: SmtpSink) -> Iterator[Settings]:
     for base in (http, CLOSED, http.replace("http://", "https://")):
         yield {
             "url": f"{base}/{canary('path')}?key={canary('query')}",
@@ -88,13 +87,13 @@ def of_webhooks(http: str, _smtp: SmtpReceiver) -> Iterator[Settings]:
     }
 
 
-def of_slack(http: str, _smtp: SmtpReceiver) -> Iterator[Settings]:
+def of_slack(http: str, _smtp: SmtpSink) -> Iterator[Settings]:
     yield {"webhook_url": f"{http}/services/{canary('hook')}"}
     yield {"webhook_url": f"{CLOSED}/services/{canary('hook')}"}
     yield {"bot_token": f"xoxb-{canary('bot')}", "channel": "#sales", "api_url": f"{http}/api"}
 
 
-def of_mail(_http: str, smtp: SmtpReceiver) -> Iterator[Settings]:
+def of_mail(http: str, smtp: SmtpSink) -> Iterator[Settings]:
     common = {"from": "a@example.org", "to": ["b@example.org"], "username": "shop"}
     for port, tls in ((smtp.port, False), (9, False), (smtp.port, True)):
         yield common | {
@@ -103,9 +102,18 @@ def of_mail(_http: str, smtp: SmtpReceiver) -> Iterator[Settings]:
             "password": canary("password"),
             "ssl_tls": tls,
         }
+    here = common | {"server": "127.0.0.1", "port": smtp.port}
+    yield here | {"oauth_access_token": canary("token")}
+    for base in (http, CLOSED):
+        yield here | {
+            "oauth_token_url": f"{base}/token",
+            "oauth_client_id": "an-id",
+            "oauth_client_secret": canary("client"),
+            "oauth_refresh_token": canary("refresh"),
+        }
 
 
-def of_browsers(http: str, _smtp: SmtpReceiver) -> Iterator[Settings]:
+def of_browsers(http: str, _smtp: SmtpSink) -> Iterator[Settings]:
     for base in (http, CLOSED):
         browser = Browser(auth=canary("auth").ljust(16, "-").encode()[:16])
         yield {
@@ -115,18 +123,18 @@ def of_browsers(http: str, _smtp: SmtpReceiver) -> Iterator[Settings]:
         }
 
 
-def of_apprise(http: str, _smtp: SmtpReceiver) -> Iterator[Settings]:
+def of_apprise(http: str, _smtp: SmtpSink) -> Iterator[Settings]:
     for place in (http.removeprefix("http://"), "127.0.0.1:9"):
         yield {"urls": [f"json://ana:{canary('password')}@{place}/{canary('path')}"]}
     yield {"urls": [f"discord://{canary('wrong')}"]}
 
 
-def of_the_blabber(_http: str, _smtp: SmtpReceiver) -> Iterator[Settings]:
+def of_the_blabber(_http: str, _smtp: SmtpSink) -> Iterator[Settings]:
     for way in ("constructor", "error", "traceback", "reference"):
         yield {"token": canary("token"), "way": way}
 
 
-def without_secrets(_http: str, _smtp: SmtpReceiver) -> Iterator[Settings]:
+def without_secrets(_http: str, _smtp: SmtpSink) -> Iterator[Settings]:
     yield {}
 
 
@@ -162,18 +170,23 @@ async def test_no_secret_is_found_anywhere(
     directory.mkdir(parents=True)
     (directory / "blabber.py").write_text(BLABBER)
     settings = make_settings(tmp_path, database_url, log_level="debug", log_format="json")
-    echo = {"detail": f"{canary('path')} {canary('header')} {canary('hook')} {canary('query')}"}
+    names = ("path", "header", "hook", "query", "refresh")
+    echo = {"error": "invalid_grant", "detail": " ".join(canary(name) for name in names)}
     answers = [
         Answer(400, json.dumps(echo).encode()),
         Answer(503, json.dumps(echo).encode(), {"X-Echo": canary("header")}),
         Answer(302, headers={"Location": f"http://127.0.0.1:9/{canary('path')}"}),
-        Answer(200, delay_seconds=1.5),
+        Answer(200, {"access_token": canary("fetched")}),
+        Answer(200, delay=1.5),
     ]
     said = f"535 5.7.8 no: {canary('password')}"
-    with SmtpReceiver(credentials=("other", "other"), login_reply=said) as smtp:
-        async with HttpReceiver() as http, served(settings) as client:
-            told = await _fail_everywhere(client, settings.plugins_dir, http, smtp, answers)
-            rows = await _dump(client.parts.database)
+    ways: list[Any] = ["LOGIN", "PLAIN", "XOAUTH2"]
+    with SmtpSink(credentials=("other", "other"), mechanisms=ways) as smtp:
+        smtp.refuse("AUTH", said)
+        with FakeService() as http:
+            async with served(settings) as client:
+                told = await _fail_everywhere(client, settings.plugins_dir, http, smtp, answers)
+                rows = await _dump(client.parts.database)
     written = "".join(capfd.readouterr())
     assert len(told) > 100_000
     assert "attempt_made" in written
@@ -187,7 +200,7 @@ async def test_no_secret_is_found_anywhere(
 
 
 async def _fail_everywhere(
-    client: Client, plugins_dir: Path, http: HttpReceiver, smtp: SmtpReceiver, answers: list[Answer]
+    client: Client, plugins_dir: Path, http: FakeService, smtp: SmtpSink, answers: list[Answer]
 ) -> str:
     """Let each channel fail with each answer; return everything that the API says afterwards."""
     plugins = Plugins(plugins_dir)
@@ -217,9 +230,7 @@ async def _fail_everywhere(
                 accepted = await client.post("/v1/messages", message)
                 told += accepted.text
                 if accepted.status == 202:
-                    told += str(await _attempted(client, accepted.body["id"]))
-                # What a wrong password has paused goes on.
-                await client.call("POST", f"/v1/channels/{name}/resume")
+                    told += str(await _attempted(client, accepted.body["id"], name))
             explained = await client.post(
                 "/v1/messages/explain", {"channel": name, "description": "x"}
             )
@@ -240,10 +251,12 @@ async def _fail_everywhere(
     return told + (await client.get("/openapi.json")).text
 
 
-async def _attempted(client: Client, message_id: str) -> Any:
+async def _attempted(client: Client, message_id: str, channel: str) -> Any:
     """Wait for the first attempt of a message, and return its story."""
 
     async def look() -> Any:
+        # What a wrong password has paused, now or with what waited before, goes on.
+        await client.call("POST", f"/v1/channels/{channel}/resume")
         story = (await client.get(f"/v1/messages/{message_id}")).body
         return story if any(one["attempts"] for one in story["deliveries"]) else None
 

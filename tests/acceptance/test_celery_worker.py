@@ -18,10 +18,9 @@ from almenara.check import check_set_up
 from almenara.settings import read_settings
 from tests.acceptance.test_crash import client_of
 from tests.plugins.author import Author
-from tests.processes import ServerProcess
+from tests.processes import ServerProcess, WorkerProcess
 from tests.servers import RABBITMQ
 from tests.serving import Client, until
-from tests.worker_process import WorkerProcess
 
 # One after another: they share the lines of one broker.
 pytestmark = [

@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 
 from almenara.settings import Settings
+from almenara.testing import FakeService
 from tests.databases import emptied
 from tests.plugins.author import Author
-from tests.plugins.http_receiver import HttpReceiver
 from tests.processes import ServerProcess
 from tests.serving import Client, served, until
 
@@ -196,21 +196,22 @@ async def test_a_pause_and_a_rate_hold_in_a_second_process_at_once(
     tmp_path: Path, postgres_url: str
 ) -> None:
     await asyncio.to_thread(emptied, postgres_url)
-    async with HttpReceiver() as receiver, aiohttp.ClientSession() as session:
-        with ServerProcess(tmp_path, database_url=postgres_url) as first:
-            one = Client(session, first.url)
-            hook = {"plugin": "Webhook", "settings": {"url": receiver.url}}
-            for name, rate in (("hook", None), ("slow", "4/h"), ("witness", None)):
-                created = await one.post(
-                    "/v1/channels",
-                    {"name": name, "rate": rate, "burst": rate and 4} | hook,
-                )
-                assert created.status == 201, created.text
-            with ServerProcess(tmp_path, database_url=postgres_url) as second:
-                await hold_in_both(one, Client(session, second.url), receiver)
+    with FakeService() as receiver:
+        async with aiohttp.ClientSession() as session:
+            with ServerProcess(tmp_path, database_url=postgres_url) as first:
+                one = Client(session, first.url)
+                hook = {"plugin": "Webhook", "settings": {"url": receiver.url}}
+                for name, rate in (("hook", None), ("slow", "4/h"), ("witness", None)):
+                    created = await one.post(
+                        "/v1/channels",
+                        {"name": name, "rate": rate, "burst": rate and 4} | hook,
+                    )
+                    assert created.status == 201, created.text
+                with ServerProcess(tmp_path, database_url=postgres_url) as second:
+                    await hold_in_both(one, Client(session, second.url), receiver)
 
 
-async def hold_in_both(one: Client, two: Client, receiver: HttpReceiver) -> None:
+async def hold_in_both(one: Client, two: Client, receiver: FakeService) -> None:
     async def looked() -> None:
         for each in (one, two, one, two):
             await each.final((await tell(each, "witness"))["id"])

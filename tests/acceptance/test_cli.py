@@ -7,16 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from almenara.testing import Answer, FakeService
 from tests.processes import ServerProcess
 
 ROOT = Path(__file__).parents[2]
@@ -25,38 +23,10 @@ Almenara = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = [pytest.mark.timeout(120), pytest.mark.unmeasured]
 
 
-class Receiver(ThreadingHTTPServer):
-    """What a channel posts to: keeps every body, answers with its status."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.received: list[Any] = []
-        self.status = 200
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.received.append(json.loads(body))
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"ok")
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's word
-        """Keep quiet."""
-
-
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as one:
-        thread = threading.Thread(target=one.serve_forever, args=(0.01,))
-        thread.start()
+def receiver() -> Iterator[FakeService]:
+    with FakeService() as one:
         yield one
-        one.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -108,9 +78,9 @@ def test_the_first_message_of_a_new_server_is_sent_and_shown(almenara: Almenara)
 
 
 def test_a_channel_and_a_topic_are_made_used_and_removed(
-    almenara: Almenara, receiver: Receiver
+    almenara: Almenara, receiver: FakeService
 ) -> None:
-    hook = f"http://127.0.0.1:{receiver.server_port}/secret-path"
+    hook = f"{receiver.url}/secret-path"
     almenara(
         "channels", "create", "team", "--plugin", "Slack", "--set", "webhook_url=-", stdin=hook
     )
@@ -118,7 +88,7 @@ def test_a_channel_and_a_topic_are_made_used_and_removed(
     almenara("channels", "test", "team")
     almenara("topics", "create", "sales", "--channel", "team", "--channel", "log")
     almenara("send", "sales", "-", "--wait", stdin="from a pipe\n")
-    assert "from a pipe" in json.dumps(receiver.received[-1])
+    assert "from a pipe" in str(receiver.received[-1].body)
     refused = almenara("channels", "delete", "team", code=1).stderr
     assert "sales" in refused
     assert "--force" in refused
@@ -130,9 +100,9 @@ def test_a_channel_and_a_topic_are_made_used_and_removed(
     assert json.loads(almenara("topics", "--json").stdout)["data"][0]["name"] == "hello"
 
 
-def test_what_failed_is_shown_and_sent_again(almenara: Almenara, receiver: Receiver) -> None:
-    hook = f"http://127.0.0.1:{receiver.server_port}/"
-    receiver.status = 404
+def test_what_failed_is_shown_and_sent_again(almenara: Almenara, receiver: FakeService) -> None:
+    hook = f"{receiver.url}/"
+    receiver.answer = Answer(404)
     create = ("channels", "create", "hook", "--plugin", "Webhook", "--set", f"url={hook}")
     almenara(*create, "--retry", "10s", "--timeout", "5")
     almenara("topics", "create", "ops", "--channel", "hook")
@@ -142,12 +112,12 @@ def test_what_failed_is_shown_and_sent_again(almenara: Almenara, receiver: Recei
     assert "404" in almenara("channels", "test", "hook", code=1).stdout
     assert story["id"] in almenara("log", "--status", "failed").stdout
 
-    receiver.status = 503
+    receiver.answer = Answer(503)
     almenara("resend", story["id"])
     _wait_for_an_attempt(almenara, story["id"])
     cancelled = almenara("cancel", story["id"]).stdout
     assert "cancelled" in cancelled
-    receiver.status = 200
+    receiver.answer = Answer(200)
     again = json.loads(almenara("resend", story["id"], "--json").stdout)
     assert len(again["deliveries"]) == 3
     assert "only a held one" in almenara("release", again["deliveries"][0]["id"], code=1).stderr
@@ -189,7 +159,7 @@ def test_mistakes_are_answered_with_what_is_wrong(almenara: Almenara) -> None:
 
 
 def test_plugins_are_listed_shown_and_made(
-    almenara: Almenara, directory: Path, receiver: Receiver, server: ServerProcess
+    almenara: Almenara, directory: Path, receiver: FakeService, server: ServerProcess
 ) -> None:
     listed = almenara("plugins").stdout
     assert {"email.Email", "log.Log", "slack.Slack", "webhook.Webhook"} <= set(listed.split())
@@ -203,10 +173,10 @@ def test_plugins_are_listed_shown_and_made(
     listed = almenara("plugins").stdout
     assert "threema.Threema" in listed
     assert "wrong.py" in listed.partition("BROKEN")[2]
-    hook = f"url=http://127.0.0.1:{receiver.server_port}/"
+    hook = f"url={receiver.url}/"
     almenara("channels", "create", "tg", "--plugin", "Threema", "--set", hook)
     almenara("channels", "test", "tg")
-    assert receiver.received[-1]["title"] == "Test"
+    assert receiver.received[-1].json()["title"] == "Test"
 
 
 def test_following_the_log_shows_what_comes_until_ctrl_c(

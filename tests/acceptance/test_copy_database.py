@@ -18,8 +18,8 @@ from tortoise.models import Model
 import almenara.models
 from almenara.copying import NOT_COPIED, TABLES, copy_database
 from almenara.settings import Settings, read_settings
+from almenara.testing import FakeService
 from tests.acceptance.test_crash import client_of
-from tests.plugins.http_receiver import HttpReceiver
 from tests.processes import ServerProcess
 from tests.serving import SECRET_KEY, make_settings
 
@@ -44,7 +44,7 @@ def run_copy(directory: Path, url: str | None, **environ: str) -> subprocess.Com
     )
 
 
-async def used(directory: Path, receiver: HttpReceiver) -> list[Any]:
+async def used(directory: Path, receiver: FakeService) -> list[Any]:
     """Serve on SQLite, and return the stories of what was sent and of what waits."""
     with ServerProcess(directory, environ={"ALMENARA_SECRET_KEY": SECRET_KEY}) as server:
         async with client_of(server) as client:
@@ -72,7 +72,7 @@ async def test_everything_is_there_afterwards_and_goes_on(
     tmp_path: Path, postgres_database: Databases
 ) -> None:
     url = postgres_database()
-    async with HttpReceiver() as receiver:
+    with FakeService() as receiver:
         stories = await used(tmp_path, receiver)
         done = run_copy(tmp_path, url)
         assert done.returncode == 0, done.stderr
@@ -95,7 +95,7 @@ async def test_a_copy_that_is_broken_off_leaves_nothing_and_may_be_repeated(
     tmp_path: Path, postgres_database: Databases
 ) -> None:
     url = postgres_database()
-    async with HttpReceiver() as receiver:
+    with FakeService() as receiver:
         await used(tmp_path, receiver)
     settings = read_settings(
         {
@@ -122,7 +122,7 @@ async def test_a_database_that_is_not_empty_is_left_alone(
     tmp_path: Path, postgres_database: Databases
 ) -> None:
     url = postgres_database()
-    async with HttpReceiver() as receiver:
+    with FakeService() as receiver:
         await used(tmp_path, receiver)
     assert run_copy(tmp_path, url).returncode == 0
     again = run_copy(tmp_path, url)
@@ -145,7 +145,7 @@ async def test_a_key_that_does_not_open_the_secrets_is_named(
     tmp_path: Path, postgres_database: Databases
 ) -> None:
     url = postgres_database()
-    async with HttpReceiver() as receiver:
+    with FakeService() as receiver:
         await used(tmp_path, receiver)
     done = run_copy(tmp_path, url, ALMENARA_SECRET_KEY=OTHER_KEY)
     assert done.returncode == 78
@@ -157,7 +157,7 @@ async def test_a_row_that_postgresql_cannot_hold_is_told_and_nothing_is_kept(
     tmp_path: Path, postgres_database: Databases
 ) -> None:
     url = postgres_database()
-    async with HttpReceiver() as receiver:
+    with FakeService() as receiver:
         await used(tmp_path, receiver)
     with sqlite3.connect(tmp_path / "data" / "almenara.sqlite3") as old:
         old.execute("UPDATE message SET description = 'a' || char(0) || 'b'")

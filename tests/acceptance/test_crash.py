@@ -15,8 +15,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from almenara.testing import FakeService
 from tests.plugins.author import Author
-from tests.plugins.http_receiver import HttpReceiver
 from tests.processes import ServerProcess
 from tests.serving import Client, until
 
@@ -76,7 +76,7 @@ async def test_kill_9_loses_no_accepted_message(
     server = ServerProcess(tmp_path, database_url=url)
     accepted: list[str] = []
     chance = random.Random(20261123)
-    async with HttpReceiver() as receiver:
+    with FakeService() as receiver:
         for kill in range(kills):
             await asyncio.to_thread(server.start)
             async with client_of(server) as client:

@@ -16,10 +16,9 @@ from typing import Any
 
 import pytest
 
+from almenara.testing import Answer as HttpAnswer
+from almenara.testing import FakeService, SmtpSink
 from tests.pages import Block, blocks, read
-from tests.plugins.http_receiver import Answer as HttpAnswer
-from tests.plugins.http_receiver import HttpReceiver
-from tests.plugins.smtp_receiver import SmtpReceiver
 from tests.processes import ServerProcess
 from tests.serving import make_settings, served, until
 
@@ -125,19 +124,18 @@ async def test_the_quick_start_shows_what_failed_and_mends_it(tmp_path: Path) ->
 
 async def test_the_page_on_slack_and_mail_reaches_both(tmp_path: Path) -> None:
     commands = blocks(read("docs/howto/send-to-slack-and-mail.md"), "sh")
-    with ServerProcess(tmp_path) as server, SmtpReceiver() as smtp:
-        async with HttpReceiver() as http:
-            reader = Reader(server, tmp_path)
-            for command in commands[:2]:
-                await reader.type(command)
-                _send_to(reader, http, smtp)
-            for command in commands[2:]:
-                await reader.type(command)
-            await reader.settled()
-            posts = [request.json()["text"] for request in http.received]
-            mails = [mail.parsed["Subject"] for mail in smtp.mails]
-            statuses = {one["status"] for one in reader.api("GET", "/v1/messages")["data"]}
-            reader.api("GET", "/v1/topics/opening-hours")
+    with ServerProcess(tmp_path) as server, SmtpSink() as smtp, FakeService() as http:
+        reader = Reader(server, tmp_path)
+        for command in commands[:2]:
+            await reader.type(command)
+            _send_to(reader, http, smtp)
+        for command in commands[2:]:
+            await reader.type(command)
+        await reader.settled()
+        posts = [request.json()["text"] for request in http.received]
+        mails = [mail.parsed["Subject"] for mail in smtp.mails]
+        statuses = {one["status"] for one in reader.api("GET", "/v1/messages")["data"]}
+        reader.api("GET", "/v1/topics/opening-hours")
     assert posts.count("I need help with my plan") == 2
     assert "Price list" in mails
     assert statuses == {"sent"}
@@ -197,7 +195,7 @@ async def test_the_page_on_conditions_shows_what_would_and_what_did_happen(tmp_p
     assert "Finished: sent by pager and log." in did
 
 
-def _send_to(reader: Reader, http: HttpReceiver, smtp: SmtpReceiver) -> None:
+def _send_to(reader: Reader, http: FakeService, smtp: SmtpSink) -> None:
     """Point the page's channels to this machine."""
     reader.api(
         "PATCH", "/v1/channels/team-slack", {"settings": {"webhook_url": f"{http.url}/services"}}
@@ -227,30 +225,37 @@ async def test_messages_are_worded_and_webhooks_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", ["README.md", "docs/howto/write-a-plugin.md"])
 async def test_the_plugins_on_the_page_load_and_send(page: str, tmp_path: Path) -> None:
     classes = _write_plugins(blocks(read(page), "python"), tmp_path)
-    async with HttpReceiver() as http, served(make_settings(tmp_path)) as client:
-        url = {"url": f"{http.url}/topic"}
-        settings = {"Pager": url, "Carrier": url, "Paper": {"path": f"{tmp_path}/paper"}}
-        assert (await client.get("/v1/plugins")).body["broken"] == []
-        for name in classes:
-            body = {"plugin": name, "settings": settings.get(name, {})}
-            written = await client.call("PUT", f"/v1/channels/{name.lower()}", body)
-            assert (written.status, written.body["warnings"]) == (201, []), written.text
-            accepted = await client.post(
-                "/v1/messages", {"channel": name.lower(), "description": "Fly home"}
-            )
-            story = await client.final(accepted.body["id"])
-            assert story["status"] == "sent", story
-        assert "Pager" not in classes or b"Fly home" in {one.body for one in http.received}
-        if "Carrier" in classes:
-            drill = (await client.post("/v1/channels/carrier/verify")).body
-            assert drill["detail"] == "The carrier is there."
-        assert "Paper" not in classes or "Fly home" in (tmp_path / "paper").read_text()
+    with FakeService() as http, SmtpSink() as smtp:
+        async with served(make_settings(tmp_path)) as client:
+            settings: dict[str, dict[str, Any]] = {
+                "Letter": {"server": smtp.host, "port": smtp.port, "to": "ana@example.org"},
+                "Pager": {"url": f"{http.url}/topic"},
+                "Carrier": {"url": f"{http.url}/topic"},
+                "Paper": {"path": f"{tmp_path}/paper"},
+            }
+            assert (await client.get("/v1/plugins")).body["broken"] == []
+            for name in classes:
+                body = {"plugin": name, "settings": settings.get(name, {})}
+                written = await client.call("PUT", f"/v1/channels/{name.lower()}", body)
+                assert (written.status, written.body["warnings"]) == (201, []), written.text
+                accepted = await client.post(
+                    "/v1/messages", {"channel": name.lower(), "description": "Fly home"}
+                )
+                story = await client.final(accepted.body["id"])
+                assert story["status"] == "sent", story
+            assert "Pager" not in classes or b"Fly home" in {one.body for one in http.received}
+            assert "Letter" not in classes or smtp.mails[0].text == "Fly home\n"
+            if "Carrier" in classes:
+                drill = (await client.post("/v1/channels/carrier/verify")).body
+                assert drill["detail"] == "The carrier is there."
+            assert "Paper" not in classes or "Fly home" in (tmp_path / "paper").read_text()
 
 
-def test_the_test_on_the_page_about_plugins_passes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("plugin", ["pager", "letter"])
+def test_the_tests_on_the_page_about_plugins_pass(tmp_path: Path, plugin: str) -> None:
     _write_plugins(blocks(read("docs/howto/write-a-plugin.md"), "python"), tmp_path)
     finished = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "plugins/pager"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"plugins/{plugin}"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -273,35 +278,34 @@ async def test_the_commands_on_the_page_about_plugins_work(tmp_path: Path) -> No
 
 async def test_the_commands_on_the_page_about_replays_work(tmp_path: Path) -> None:
     look, send, api, stop, show, failed = blocks(read("docs/howto/replay.md"), "sh")
-    async with HttpReceiver() as receiver:
-        with ServerProcess(tmp_path) as server:
-            reader = Reader(server, tmp_path)
-            channel = {"plugin": "Webhook", "settings": {"url": receiver.url}}
-            await asyncio.to_thread(reader.api, "PUT", "/v1/channels/team-slack", channel)
+    with FakeService() as receiver, ServerProcess(tmp_path) as server:
+        reader = Reader(server, tmp_path)
+        channel = {"plugin": "Webhook", "settings": {"url": receiver.url}}
+        await asyncio.to_thread(reader.api, "PUT", "/v1/channels/team-slack", channel)
 
-            async def fail(count: int) -> None:
-                receiver.answer = HttpAnswer(404)
-                message = {"channel": "team-slack", "description": "x"}
-                for _ in range(count):
-                    await asyncio.to_thread(reader.api, "POST", "/v1/messages", message)
-                await reader.settled()
-                receiver.answer = HttpAnswer(200)
+        async def fail(count: int) -> None:
+            receiver.answer = HttpAnswer(404)
+            message = {"channel": "team-slack", "description": "x"}
+            for _ in range(count):
+                await asyncio.to_thread(reader.api, "POST", "/v1/messages", message)
+            await reader.settled()
+            receiver.answer = HttpAnswer(200)
 
-            await fail(3)
-            assert "3 deliveries would be sent again." in await reader.type(look)
-            # There is no terminal to ask on.
-            asked = Block("sh", send.text.replace("--rate", "--yes --rate"))
-            assert "is done: 3 sent again" in await reader.type(asked)
-            await fail(2)
-            # Nobody waits until a schedule is exhausted.
-            written = await reader.type(Block("sh", api.text.replace("exhausted", "permanent")))
-            assert '"count":2' in written
-            await fail(2)
-            slow = {"channel": "team-slack", "rate": "1/h"}
-            replay = await asyncio.to_thread(reader.api, "POST", "/v1/replays", slow)
-            for block, expected in ((stop, "cancelled"), (show, "cancelled"), (failed, '"data"')):
-                known = re.sub(r"\bID\b", replay["id"], block.text)
-                assert expected in await reader.type(Block("sh", known))
+        await fail(3)
+        assert "3 deliveries would be sent again." in await reader.type(look)
+        # There is no terminal to ask on.
+        asked = Block("sh", send.text.replace("--rate", "--yes --rate"))
+        assert "is done: 3 sent again" in await reader.type(asked)
+        await fail(2)
+        # Nobody waits until a schedule is exhausted.
+        written = await reader.type(Block("sh", api.text.replace("exhausted", "permanent")))
+        assert '"count":2' in written
+        await fail(2)
+        slow = {"channel": "team-slack", "rate": "1/h"}
+        replay = await asyncio.to_thread(reader.api, "POST", "/v1/replays", slow)
+        for block, expected in ((stop, "cancelled"), (show, "cancelled"), (failed, '"data"')):
+            known = re.sub(r"\bID\b", replay["id"], block.text)
+            assert expected in await reader.type(Block("sh", known))
 
 
 def _write_plugins(code: Sequence[Block], directory: Path) -> list[str]:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from almenara.settings import Settings
-from tests.plugins.http_receiver import Answer as Told
-from tests.plugins.http_receiver import HttpReceiver
+from almenara.testing import Answer as Told
+from almenara.testing import FakeService
 from tests.serving import Client, make_settings, served, until
 
 SOURCE = '''
@@ -334,9 +334,9 @@ async def test_a_date_beyond_any_schedule_was_a_clock_that_jumped(
 
 
 async def test_a_service_that_hangs_ends_with_the_channels_deadline(tmp_path: Path) -> None:
-    async with HttpReceiver() as receiver, served(make_settings(tmp_path)) as client:
-        receiver.answer = Told(delay_seconds=3)
-        settings = {"server": receiver.url, "token": "hush-hush"}
-        await channel(client, "push", "Gotify", settings=settings, timeout_seconds=1)
-        outcome = await verify(client, "push")
+    with FakeService(Told(delay=3)) as receiver:
+        async with served(make_settings(tmp_path)) as client:
+            settings = {"server": receiver.url, "token": "hush-hush"}
+            await channel(client, "push", "Gotify", settings=settings, timeout_seconds=1)
+            outcome = await verify(client, "push")
     assert outcome["error"] == "The check took longer than the channel's deadline of 1 s."

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.test_crash import client_of
-from tests.processes import ServerProcess
+from tests.processes import ServerProcess, WorkerProcess
 from tests.servers import RABBITMQ
-from tests.worker_process import WorkerProcess
 
 # One after another: they share the lines of one broker.
 pytestmark = [

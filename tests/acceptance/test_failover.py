@@ -9,20 +9,20 @@ from typing import Any
 import pytest
 
 from almenara.settings import Settings
-from tests.plugins.http_receiver import Answer as Told
-from tests.plugins.http_receiver import HttpReceiver
+from almenara.testing import Answer as Told
+from almenara.testing import FakeService
 from tests.serving import Client, until
 
 NAMES = ("chat", "mail", "phone")
 
 
 @pytest.fixture
-async def receivers() -> AsyncIterator[dict[str, HttpReceiver]]:
+async def receivers() -> AsyncIterator[dict[str, FakeService]]:
     async with AsyncExitStack() as stack:
-        yield {name: await stack.enter_async_context(HttpReceiver()) for name in NAMES}
+        yield {name: stack.enter_context(FakeService()) for name in NAMES}
 
 
-async def a_chain(client: Client, receivers: dict[str, HttpReceiver], **topic: Any) -> None:
+async def a_chain(client: Client, receivers: dict[str, FakeService], **topic: Any) -> None:
     """Make a failover topic ``oncall`` over three webhooks."""
     for name, receiver in receivers.items():
         body = {
@@ -49,7 +49,7 @@ def ends(story: Any) -> list[tuple[str, str, str | None]]:
 
 
 async def test_only_the_first_is_used_while_it_sends(
-    client: Client, receivers: dict[str, HttpReceiver]
+    client: Client, receivers: dict[str, FakeService]
 ) -> None:
     await a_chain(client, receivers)
     story = await client.final(await send(client))
@@ -63,7 +63,7 @@ async def test_only_the_first_is_used_while_it_sends(
 
 
 async def test_the_next_one_is_used_when_the_one_before_failed(
-    client: Client, receivers: dict[str, HttpReceiver]
+    client: Client, receivers: dict[str, FakeService]
 ) -> None:
     receivers["chat"].answer = Told(400)
     receivers["mail"].answer = Told(404)
@@ -79,7 +79,7 @@ async def test_the_next_one_is_used_when_the_one_before_failed(
 
 
 async def test_the_next_one_is_used_when_the_deadline_has_passed(
-    client: Client, receivers: dict[str, HttpReceiver]
+    client: Client, receivers: dict[str, FakeService]
 ) -> None:
     receivers["chat"].answer = Told(503)
     await a_chain(client, receivers, step_deadline_seconds=5)
@@ -93,7 +93,7 @@ async def test_the_next_one_is_used_when_the_deadline_has_passed(
 
 
 async def test_a_chain_that_failed_is_sent_again_as_a_chain(
-    client: Client, receivers: dict[str, HttpReceiver]
+    client: Client, receivers: dict[str, FakeService]
 ) -> None:
     for receiver in receivers.values():
         receiver.answer = Told(400)
@@ -115,7 +115,7 @@ async def test_a_chain_that_failed_is_sent_again_as_a_chain(
 
 
 async def test_one_delivery_of_a_chain_is_sent_again_by_itself(
-    client: Client, receivers: dict[str, HttpReceiver]
+    client: Client, receivers: dict[str, FakeService]
 ) -> None:
     await a_chain(client, receivers)
     story = await client.final(await send(client))
@@ -128,7 +128,7 @@ async def test_one_delivery_of_a_chain_is_sent_again_by_itself(
 
 
 async def test_a_message_without_a_route_becomes_a_chain_when_it_is_sent_again(
-    client: Client, receivers: dict[str, HttpReceiver]
+    client: Client, receivers: dict[str, FakeService]
 ) -> None:
     await a_chain(client, receivers, enabled=False)
     message_id = await send(client)
@@ -153,7 +153,7 @@ async def test_a_strategy_that_there_is_not_is_refused(client: Client) -> None:
 
 
 async def test_strategy_and_deadline_are_changed_and_kept(
-    client: Client, receivers: dict[str, HttpReceiver], settings: Settings
+    client: Client, receivers: dict[str, FakeService], settings: Settings
 ) -> None:
     await a_chain(client, receivers, step_deadline_seconds=60)
     changed = await client.call("PATCH", "/v1/topics/oncall", {"enabled": True})

@@ -13,9 +13,8 @@ import pytest
 
 from tests.acceptance.test_celery_worker import server_of
 from tests.acceptance.test_crash import client_of
-from tests.processes import ServerProcess
+from tests.processes import ServerProcess, WorkerProcess
 from tests.serving import Client, make_settings, served, until
-from tests.worker_process import WorkerProcess
 
 #: Returns its version as the service's reference; waits when it is told to.
 SOURCE = """

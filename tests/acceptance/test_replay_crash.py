@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.plugins.http_receiver import Answer, HttpReceiver
+from almenara.testing import Answer, FakeService
 from tests.processes import ServerProcess
 from tests.serving import Client, until
 
@@ -32,7 +32,7 @@ async def client_of(server: ServerProcess) -> AsyncIterator[Client]:
         yield Client(session, server.url)
 
 
-async def failed(client: Client, receiver: HttpReceiver, number: int) -> set[str]:
+async def failed(client: Client, receiver: FakeService, number: int) -> set[str]:
     """Hand messages in that all fail, and return the ids of their deliveries."""
     receiver.answer = Answer(404)
     channel = {"plugin": "Webhook", "settings": {"url": receiver.url}}
@@ -72,7 +72,7 @@ async def ended(client: Client, replay: Any) -> Any:
 
 
 async def check_each_was_sent_again_once(
-    client: Client, receiver: HttpReceiver, replay: Any, old: set[str]
+    client: Client, receiver: FakeService, replay: Any, old: set[str]
 ) -> None:
     """Each old delivery has one new one; what arrived twice was in the hands of a dead process."""
     assert (replay["status"], replay["resent_count"], replay["skipped_count"]) == (
@@ -90,7 +90,7 @@ async def check_each_was_sent_again_once(
 
 async def test_a_replay_goes_on_after_kill_9_and_sends_each_again_once(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path)
-    async with HttpReceiver() as receiver:
+    with FakeService() as receiver:
         await asyncio.to_thread(server.start)
         async with client_of(server) as client:
             old = await failed(client, receiver, MESSAGES)
@@ -112,7 +112,7 @@ async def test_of_two_processes_one_is_killed_and_the_other_ends_the_replay(
 ) -> None:
     url = postgres_database()
     async with AsyncExitStack() as stack:
-        receiver = await stack.enter_async_context(HttpReceiver())
+        receiver = stack.enter_context(FakeService())
         servers = [ServerProcess(tmp_path / name, database_url=url) for name in ("a", "b")]
         for server in servers:
             await asyncio.to_thread(stack.enter_context, server)
@@ -148,25 +148,24 @@ def on_a_terminal(server: ServerProcess, *arguments: str, typed: bytes) -> tuple
 
 
 async def test_the_command_line_asks_and_shows_a_bar_until_it_is_done(tmp_path: Path) -> None:
-    async with HttpReceiver() as receiver:
-        with ServerProcess(tmp_path) as server:
-            async with client_of(server) as client:
-                await failed(client, receiver, 12)
-                command = ("replay", "--channel", "sink", "--since", "1h", "--rate", "20/s")
-                code, shown = await asyncio.to_thread(on_a_terminal, server, *command, typed=b"n\n")
-                assert code == 1
-                assert "12 deliveries would be sent again." in shown
-                assert "Send them again? [y/N]" in shown
-                assert (await client.get("/v1/replays")).body["data"] == []
-                code, shown = await asyncio.to_thread(on_a_terminal, server, *command, typed=b"y\n")
-                assert code == 0, shown
-                assert "Sending again" in shown
-                assert re.search(r"12/12", shown)
-                assert "is done: 12 sent again" in shown
-                [replay] = (await client.get("/v1/replays")).body["data"]
-                await ended(client, replay)
-                code, shown = await asyncio.to_thread(
-                    on_a_terminal, server, "replays", "show", replay["id"], typed=b""
-                )
-                assert "12 sent" in shown
+    with FakeService() as receiver, ServerProcess(tmp_path) as server:
+        async with client_of(server) as client:
+            await failed(client, receiver, 12)
+            command = ("replay", "--channel", "sink", "--since", "1h", "--rate", "20/s")
+            code, shown = await asyncio.to_thread(on_a_terminal, server, *command, typed=b"n\n")
+            assert code == 1
+            assert "12 deliveries would be sent again." in shown
+            assert "Send them again? [y/N]" in shown
+            assert (await client.get("/v1/replays")).body["data"] == []
+            code, shown = await asyncio.to_thread(on_a_terminal, server, *command, typed=b"y\n")
+            assert code == 0, shown
+            assert "Sending again" in shown
+            assert re.search(r"12/12", shown)
+            assert "is done: 12 sent again" in shown
+            [replay] = (await client.get("/v1/replays")).body["data"]
+            await ended(client, replay)
+            code, shown = await asyncio.to_thread(
+                on_a_terminal, server, "replays", "show", replay["id"], typed=b""
+            )
+            assert "12 sent" in shown
     assert len(receiver.received) == 12

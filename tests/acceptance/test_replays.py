@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from tests.plugins.http_receiver import Answer, HttpReceiver
+from almenara.testing import Answer, FakeService
 from tests.serving import Client, until
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[HttpReceiver]:
-    async with HttpReceiver() as one:
+async def receiver() -> AsyncIterator[FakeService]:
+    with FakeService() as one:
         one.answer = Answer(404)
         yield one
 
 
 @pytest.fixture(autouse=True)
-async def _set_up(client: Client, receiver: HttpReceiver) -> None:
+async def _set_up(client: Client, receiver: FakeService) -> None:
     settings = {"url": receiver.url}
     for name in ("team", "other"):
         created = await client.post(
@@ -54,7 +54,7 @@ async def ended(client: Client, replay: Any, status: str = "done") -> Any:
 
 
 async def test_a_channel_that_is_repaired_gets_once_more_what_failed(
-    client: Client, receiver: HttpReceiver
+    client: Client, receiver: FakeService
 ) -> None:
     stories = await failed(client, 12)
     [elsewhere] = await failed(client, 1, "pricing")
@@ -143,7 +143,7 @@ async def test_what_something_else_was_sent_in_place_of_is_replayed_only_by_its_
 
 
 async def test_a_replay_is_cancelled_and_what_it_made_stays(
-    client: Client, receiver: HttpReceiver
+    client: Client, receiver: FakeService
 ) -> None:
     await failed(client, 5)
     receiver.answer = Answer(200)

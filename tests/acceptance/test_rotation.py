@@ -18,7 +18,7 @@ from almenara.rotating import Rotated, rotate_secrets
 from almenara.secrets import Vault, open_vault, renew_key
 from almenara.secrets.keys import new_key
 from almenara.settings import Settings
-from tests.plugins.http_receiver import HttpReceiver
+from almenara.testing import FakeService
 from tests.serving import Client, make_settings, served
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes ...").decode()
@@ -57,7 +57,7 @@ async def sends(client: Client) -> str:
 
 async def test_on_sqlite_a_new_key_is_made_and_everything_opens_with_it(tmp_path: Path) -> None:
     settings = make_settings(tmp_path)
-    async with HttpReceiver() as receiver:
+    with FakeService() as receiver:
         async with served(settings) as client:
             await write_channels(client, receiver.url)
         before = (settings.data_dir / "secret.key").read_text()
@@ -77,7 +77,7 @@ async def test_on_sqlite_a_new_key_is_made_and_everything_opens_with_it(tmp_path
 
 async def test_killed_between_the_files_and_the_rows_every_secret_opens(tmp_path: Path) -> None:
     settings = make_settings(tmp_path)
-    async with HttpReceiver() as receiver:
+    with FakeService() as receiver:
         async with served(settings) as client:
             await write_channels(client, receiver.url)
         renew_key(settings.data_dir / "secret.key")
@@ -96,7 +96,7 @@ async def test_on_postgresql_it_is_done_while_servers_run(
     second = make_settings(
         tmp_path, url, secret_key=new_key(), secret_keys_old=_key_of(first) + ", " + new_key()
     )
-    async with HttpReceiver() as receiver:
+    with FakeService() as receiver:
         async with served(first) as client:
             await write_channels(client, receiver.url)
         async with served(second) as client:
@@ -106,10 +106,11 @@ async def test_on_postgresql_it_is_done_while_servers_run(
             changed = await client.call("PATCH", "/v1/channels/one", {"concurrency": 2})
             assert changed.status == 200
     alone = make_settings(tmp_path, url, secret_key=_key_of(second))
-    async with HttpReceiver() as receiver, served(alone) as client:
-        body = {"settings": {"url": receiver.url}}
-        assert (await client.call("PATCH", "/v1/channels/one", body)).status == 200
-        assert await sends(client) == "sent"
+    with FakeService() as receiver:
+        async with served(alone) as client:
+            body = {"settings": {"url": receiver.url}}
+            assert (await client.call("PATCH", "/v1/channels/one", body)).status == 200
+            assert await sends(client) == "sent"
 
 
 async def test_a_secret_that_opens_with_no_key_stops_all_of_it(tmp_path: Path) -> None:

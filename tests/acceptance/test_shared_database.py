@@ -16,8 +16,8 @@ import asyncpg
 import pytest
 
 from almenara.deliveries import LEASE
+from almenara.testing import Answer, FakeService
 from tests.plugins.author import Author
-from tests.plugins.http_receiver import Answer, HttpReceiver
 from tests.processes import ServerProcess
 from tests.serving import Client, until
 
@@ -121,7 +121,7 @@ async def hand_in(client: Client, name: str, count: int) -> list[str]:
     return ids
 
 
-def arrivals(receiver: HttpReceiver) -> Counter[str]:
+def arrivals(receiver: FakeService) -> Counter[str]:
     return Counter(one.headers["webhook-id"] for one in receiver.received)
 
 
@@ -135,14 +135,15 @@ def seen(author: Author, count: int = 1) -> Callable[[], Awaitable[bool]]:
 async def test_three_processes_share_the_work_and_send_each_message_once(
     tmp_path: Path, postgres_database: Databases
 ) -> None:
-    async with HttpReceiver() as receiver, fleet(tmp_path, postgres_database(), 3) as three:
-        settings = {"url": receiver.url}
-        await channel(three.clients[0], "sink", "Webhook", settings=settings, concurrency=32)
-        handed = await asyncio.gather(*(hand_in(one, "sink", 800) for one in three.clients))
-        await three.settled()
-        ids = [one for ids in handed for one in ids]
-        assert arrivals(receiver) == Counter(ids)
-        assert await three.attempts() == {one: [("sent", False)] for one in ids}
+    with FakeService() as receiver:
+        async with fleet(tmp_path, postgres_database(), 3) as three:
+            settings = {"url": receiver.url}
+            await channel(three.clients[0], "sink", "Webhook", settings=settings, concurrency=32)
+            handed = await asyncio.gather(*(hand_in(one, "sink", 800) for one in three.clients))
+            await three.settled()
+            ids = [one for ids in handed for one in ids]
+            assert arrivals(receiver) == Counter(ids)
+            assert await three.attempts() == {one: [("sent", False)] for one in ids}
     for server in three.servers:
         assert server.output.count('"outcome": "sent"') > 0
     made = sum(server.output.count('"event": "attempt_made"') for server in three.servers)
@@ -152,23 +153,26 @@ async def test_three_processes_share_the_work_and_send_each_message_once(
 async def test_what_a_killed_process_held_another_one_sends(
     tmp_path: Path, postgres_database: Databases
 ) -> None:
-    async with HttpReceiver() as receiver, held_shortly(tmp_path, postgres_database(), 3) as three:
-        # So slow that each of the three has attempts under way until the kill.
-        receiver.answer = Answer(delay_seconds=1)
-        settings = {"url": receiver.url}
-        await channel(three.clients[0], "sink", "Webhook", settings=settings)
-        handed = await asyncio.gather(*(hand_in(one, "sink", 300) for one in three.clients))
+    with FakeService() as receiver:
+        async with held_shortly(tmp_path, postgres_database(), 3) as three:
+            # So slow that each of the three has attempts under way until the kill.
+            receiver.answer = Answer(delay=1)
+            settings = {"url": receiver.url}
+            await channel(three.clients[0], "sink", "Webhook", settings=settings)
+            handed = await asyncio.gather(*(hand_in(one, "sink", 300) for one in three.clients))
 
-        async def under_way() -> bool:
-            return len(receiver.received) > 100
+            async def under_way() -> bool:
+                return len(receiver.received) > 100
 
-        await until(under_way)
-        three.servers[0].kill()
-        receiver.answer = Answer()
-        # Both that live accept and send on.
-        handed += await asyncio.gather(*(hand_in(one, "sink", 100) for one in three.clients[1:]))
-        await three.settled()
-        stories, arrived = await three.attempts(), arrivals(receiver)
+            await until(under_way)
+            three.servers[0].kill()
+            receiver.answer = Answer()
+            # Both that live accept and send on.
+            handed += await asyncio.gather(
+                *(hand_in(one, "sink", 100) for one in three.clients[1:])
+            )
+            await three.settled()
+            stories, arrived = await three.attempts(), arrivals(receiver)
     ids = {one for ids in handed for one in ids}
     assert stories.keys() == arrived.keys() == ids
     unknown = {one for one, story in stories.items() if story[:-1] == [("unknown", False)]}

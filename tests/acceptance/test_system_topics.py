@@ -9,20 +9,20 @@ from typing import Any
 import pytest
 
 from almenara.settings import Settings
-from tests.plugins.http_receiver import Answer as Told
-from tests.plugins.http_receiver import HttpReceiver
+from almenara.testing import Answer as Told
+from almenara.testing import FakeService
 from tests.serving import Client, make_settings, served, until
 
 FAILED = "almenara.delivery-failed"
 
 
 @pytest.fixture
-async def ops() -> AsyncIterator[HttpReceiver]:
-    async with HttpReceiver() as one:
+async def ops() -> AsyncIterator[FakeService]:
+    with FakeService() as one:
         yield one
 
 
-async def a_webhook(client: Client, name: str, receiver: HttpReceiver, **fields: Any) -> None:
+async def a_webhook(client: Client, name: str, receiver: FakeService, **fields: Any) -> None:
     body = {"name": name, "plugin": "Webhook", "settings": {"url": receiver.url}} | fields
     made = await client.post("/v1/channels", body)
     assert made.status == 201, made.text
@@ -45,8 +45,8 @@ async def news_on(client: Client, topic: str, count: int = 1) -> list[Any]:
     return list(found)
 
 
-async def test_a_failed_delivery_is_told_on_its_topic(client: Client, ops: HttpReceiver) -> None:
-    async with HttpReceiver() as shop:
+async def test_a_failed_delivery_is_told_on_its_topic(client: Client, ops: FakeService) -> None:
+    with FakeService() as shop:
         shop.answer = Told(400)
         await a_webhook(client, "shop", shop)
         await a_webhook(client, "ops", ops)
@@ -76,9 +76,9 @@ async def test_a_failed_delivery_is_told_on_its_topic(client: Client, ops: HttpR
 
 
 async def test_news_of_a_message_to_be_redacted_quote_nothing(
-    client: Client, ops: HttpReceiver
+    client: Client, ops: FakeService
 ) -> None:
-    async with HttpReceiver() as shop:
+    with FakeService() as shop:
         shop.answer = Told(400)
         await a_webhook(client, "shop", shop)
         await a_webhook(client, "ops", ops)
@@ -93,7 +93,7 @@ async def test_news_of_a_message_to_be_redacted_quote_nothing(
     assert "400" not in told
 
 
-async def test_without_the_topic_nothing_is_told(client: Client, ops: HttpReceiver) -> None:
+async def test_without_the_topic_nothing_is_told(client: Client, ops: FakeService) -> None:
     ops.answer = Told(400)
     await a_webhook(client, "shop", ops)
     sent = await client.post("/v1/messages", {"channel": "shop", "description": "Hi"})
@@ -101,7 +101,7 @@ async def test_without_the_topic_nothing_is_told(client: Client, ops: HttpReceiv
     assert len((await client.get("/v1/messages")).body["data"]) == 1
 
 
-async def test_news_that_cannot_be_delivered_are_no_news(client: Client, ops: HttpReceiver) -> None:
+async def test_news_that_cannot_be_delivered_are_no_news(client: Client, ops: FakeService) -> None:
     ops.answer = Told(400)
     await a_webhook(client, "ops", ops)
     await a_topic(client, FAILED, "ops")
@@ -121,10 +121,10 @@ async def test_news_that_cannot_be_delivered_are_no_news(client: Client, ops: Ht
 
 
 async def test_what_is_held_and_what_expired_is_told_too(
-    client: Client, ops: HttpReceiver, settings: Settings
+    client: Client, ops: FakeService, settings: Settings
 ) -> None:
-    async with HttpReceiver() as slow:
-        slow.answer = Told(delay_seconds=3)
+    with FakeService() as slow:
+        slow.answer = Told(delay=3)
         await a_webhook(client, "slow", slow, timeout_seconds=1, on_unknown="hold")
         await a_webhook(client, "ops", ops)
         await a_topic(client, FAILED, "ops")
@@ -135,7 +135,7 @@ async def test_what_is_held_and_what_expired_is_told_too(
 
 
 async def test_a_broken_plugin_is_told_once_for_as_long_as_it_stays_broken(
-    tmp_path: Path, ops: HttpReceiver
+    tmp_path: Path, ops: FakeService
 ) -> None:
     settings = make_settings(tmp_path)
     broken = settings.plugins_dir / "fax" / "fax.py"

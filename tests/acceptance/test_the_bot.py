@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 
 from almenara.settings import Settings
-from tests.plugins.http_receiver import HttpReceiver
-from tests.plugins.smtp_receiver import SmtpReceiver
+from almenara.testing import FakeService, SmtpSink
 from tests.serving import Client
 
 SECRET_PATH = "T0CANARY/B0CANARY/x0canary0secret"
 
 
-async def set_up(client: Client, http: HttpReceiver, smtp: SmtpReceiver) -> None:
+async def set_up(client: Client, http: FakeService, smtp: SmtpSink) -> None:
     slack = await client.post(
         "/v1/channels",
         {
@@ -43,32 +42,31 @@ async def set_up(client: Client, http: HttpReceiver, smtp: SmtpReceiver) -> None
 
 
 async def test_sales_reaches_slack_and_pricing_reaches_mail(client: Client) -> None:
-    async with HttpReceiver() as http:
-        with SmtpReceiver() as smtp:
-            await set_up(client, http, smtp)
-            sales = await client.post(
-                "/v1/messages", {"topic": "Sales", "description": "I need help with my plan"}
-            )
-            pricing = await client.post(
-                "/v1/messages",
-                {"topic": "pricing", "title": "A question", "description": "How much is it?"},
-            )
-            assert (sales.status, pricing.status) == (202, 202)
-            sales_story = await client.final(sales.body["id"])
-            pricing_story = await client.final(pricing.body["id"])
+    with FakeService() as http, SmtpSink() as smtp:
+        await set_up(client, http, smtp)
+        sales = await client.post(
+            "/v1/messages", {"topic": "Sales", "description": "I need help with my plan"}
+        )
+        pricing = await client.post(
+            "/v1/messages",
+            {"topic": "pricing", "title": "A question", "description": "How much is it?"},
+        )
+        assert (sales.status, pricing.status) == (202, 202)
+        sales_story = await client.final(sales.body["id"])
+        pricing_story = await client.final(pricing.body["id"])
 
-            [request] = http.received
-            assert request.method == "POST"
-            assert request.target == f"/services/{SECRET_PATH}"
-            assert request.headers["Content-Type"].startswith("application/json")
-            assert "I need help with my plan" in request.json()["text"]
+        [request] = http.received
+        assert request.method == "POST"
+        assert request.target == f"/services/{SECRET_PATH}"
+        assert request.headers["Content-Type"].startswith("application/json")
+        assert "I need help with my plan" in request.json()["text"]
 
-            [mail] = smtp.mails
-            assert mail.sender == "bot@example.org"
-            assert mail.recipients == ("backoffice@example.org",)
-            assert mail.parsed["Subject"] == "A question"
-            assert mail.parsed["From"] == "The bot <bot@example.org>"
-            assert mail.text.strip() == "How much is it?"
+        [mail] = smtp.mails
+        assert mail.sender == "bot@example.org"
+        assert mail.recipients == ("backoffice@example.org",)
+        assert mail.parsed["Subject"] == "A question"
+        assert mail.parsed["From"] == "The bot <bot@example.org>"
+        assert mail.text.strip() == "How much is it?"
 
     for story, channel in ((sales_story, "team-slack"), (pricing_story, "backoffice-mail")):
         assert story["status"] == "sent"
@@ -81,23 +79,22 @@ async def test_sales_reaches_slack_and_pricing_reaches_mail(client: Client) -> N
 
 
 async def test_a_topic_with_both_channels_fans_out(client: Client) -> None:
-    async with HttpReceiver() as http:
-        with SmtpReceiver() as smtp:
-            await set_up(client, http, smtp)
-            await client.post(
-                "/v1/topics", {"name": "urgent", "channels": ["team-slack", "backoffice-mail"]}
-            )
-            accepted = await client.post(
-                "/v1/topics/urgent/messages", {"description": "The shop is down"}
-            )
-            story = await client.final(accepted.body["id"])
-            assert [one["channel"] for one in story["deliveries"]] == [
-                "team-slack",
-                "backoffice-mail",
-            ]
-            assert story["status"] == "sent"
-            assert len(http.received) == 1
-            assert len(smtp.mails) == 1
+    with FakeService() as http, SmtpSink() as smtp:
+        await set_up(client, http, smtp)
+        await client.post(
+            "/v1/topics", {"name": "urgent", "channels": ["team-slack", "backoffice-mail"]}
+        )
+        accepted = await client.post(
+            "/v1/topics/urgent/messages", {"description": "The shop is down"}
+        )
+        story = await client.final(accepted.body["id"])
+        assert [one["channel"] for one in story["deliveries"]] == [
+            "team-slack",
+            "backoffice-mail",
+        ]
+        assert story["status"] == "sent"
+        assert len(http.received) == 1
+        assert len(smtp.mails) == 1
 
 
 @pytest.mark.parametrize("where", ["answers", "log"])
@@ -105,9 +102,8 @@ async def test_the_address_of_the_webhook_is_nowhere_to_be_seen(
     client: Client, settings: Settings, where: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    async with HttpReceiver() as http:
-        with SmtpReceiver() as smtp:
-            await set_up(client, http, smtp)
+    with FakeService() as http, SmtpSink() as smtp:
+        await set_up(client, http, smtp)
     # The receiver is gone: the attempt fails, and says why.
     accepted = await client.post("/v1/messages", {"topic": "sales", "description": "Anyone?"})
     story = accepted

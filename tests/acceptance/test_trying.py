@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from almenara.cli import run
-from tests.scripted_server import Said, ScriptedServer
+from almenara.testing import Answer
+from tests.scripted_server import ScriptedServer
 from tests.unit.cli.conftest import Ended
 
 OWN = """
@@ -72,11 +73,11 @@ def test_a_shipped_plugin_sends_to_a_real_server(
     cli: Cli, service: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALMENARA_EGRESS_ALLOW", "127.0.0.0/8")
-    service.answer("POST", "/message", Said({"id": 25}), Said({"error": "no"}, status=401))
+    service.answer("POST", "/message", {"id": 25}, Answer(401, {"error": "no"}))
     given = ("Gotify", "--set", f"server={service.url}", "--set", "token=hush")
     sent = cli(*given, "--text", "hello", "--title", "T", "--format", "markdown")
     assert (sent.code, sent.out.splitlines()[1]) == (0, "The reference is 25.")
-    assert service.asked[0].body["message"] == "hello"
+    assert service.asked[0].json()["message"] == "hello"
     refused = cli(*given)
     assert refused.code == 1
     assert "Not sent" in refused.out

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.plugins.http_receiver import HttpReceiver
+from almenara.testing import FakeService
 from tests.serving import Client
 
 ORDER = {"number": 17, "amount": 99.5, "customer": {"name": "Ana <López>"}}
@@ -16,13 +16,13 @@ BODY = "{{ description }}\n\n**{{ data.customer.name }}** pays {{ data.amount|de
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[HttpReceiver]:
-    async with HttpReceiver() as one:
+async def receiver() -> AsyncIterator[FakeService]:
+    with FakeService() as one:
         yield one
 
 
 @pytest.fixture
-async def shop(client: Client, receiver: HttpReceiver) -> Client:
+async def shop(client: Client, receiver: FakeService) -> Client:
     """A client of a server whose topic sales goes to a webhook, in words of its own."""
     hook = {"name": "hook", "plugin": "Webhook", "settings": {"url": receiver.url}}
     assert (await client.post("/v1/channels", hook)).status == 201
@@ -37,7 +37,7 @@ async def shop(client: Client, receiver: HttpReceiver) -> Client:
     return client
 
 
-async def sent(client: Client, receiver: HttpReceiver, **fields: Any) -> Any:
+async def sent(client: Client, receiver: FakeService, **fields: Any) -> Any:
     """Send a message, and return what the receiver got of it."""
     body = {"topic": "sales", "description": "Thank *you*!", "data": ORDER} | fields
     accepted = await client.post("/v1/messages", body)
@@ -49,7 +49,7 @@ async def sent(client: Client, receiver: HttpReceiver, **fields: Any) -> Any:
     return receiver.received[-1].json()
 
 
-async def test_a_topic_words_its_messages(shop: Client, receiver: HttpReceiver) -> None:
+async def test_a_topic_words_its_messages(shop: Client, receiver: FakeService) -> None:
     got = await sent(shop, receiver, format="markdown")
     assert got["title"] == "Order 17"
     assert got["description"] == "Thank *you*!\n\n**Ana \\<López\\>** pays 99.50 EUR"
@@ -57,7 +57,7 @@ async def test_a_topic_words_its_messages(shop: Client, receiver: HttpReceiver) 
 
 
 async def test_a_text_is_written_in_the_format_of_the_template(
-    shop: Client, receiver: HttpReceiver
+    shop: Client, receiver: FakeService
 ) -> None:
     assert (await sent(shop, receiver))["description"].startswith(r"Thank \*you\*!")
     words = {"body": "<p>{{ description }}</p>{{ data.customer.name }}", "format": "html"}
@@ -76,7 +76,7 @@ async def test_a_text_is_written_in_the_format_of_the_template(
 
 
 async def test_a_channel_goes_before_its_topic_part_by_part(
-    shop: Client, receiver: HttpReceiver
+    shop: Client, receiver: FakeService
 ) -> None:
     words = {"template": {"body": "Only {{ data.number }} on {{ channel }} of {{ topic }}"}}
     changed = await shop.call("PATCH", "/v1/channels/hook", words)
@@ -92,7 +92,7 @@ async def test_a_channel_goes_before_its_topic_part_by_part(
 
 
 async def test_a_title_is_one_line_and_no_longer_than_a_title_may_be(
-    shop: Client, receiver: HttpReceiver
+    shop: Client, receiver: FakeService
 ) -> None:
     words = {"title": "{{ data.long }}\n{{ data.long }}"}
     assert (await shop.call("PATCH", "/v1/topics/sales", {"template": words})).status == 200
@@ -118,7 +118,7 @@ async def test_a_title_is_one_line_and_no_longer_than_a_title_may_be(
     ],
 )
 async def test_a_message_that_does_not_fit_fails_and_can_be_sent_again(
-    shop: Client, receiver: HttpReceiver, words: dict[str, str], said: str
+    shop: Client, receiver: FakeService, words: dict[str, str], said: str
 ) -> None:
     assert (await shop.call("PATCH", "/v1/topics/sales", {"template": words})).status == 200
     body = {"topic": "sales", "description": "x" * 5_000, "data": ORDER}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from almenara import ChannelError, PermanentError, RateLimitedError, TemporaryError
-from tests.plugins.http_receiver import Answer
+from almenara.testing import Answer
 
 #: Stands in every secret of every channel.
 SECRET = "s3cr3t-t0ken"

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tests.plugins.http_receiver import ReceivedRequest
+from almenara.testing import Received
 
 
 def b64url(value: bytes) -> str:
@@ -66,7 +66,7 @@ class Browser:
         shared = self.key.exchange(ec.ECDH(), theirs)
         return open_record(body, HKDF(SHA256(), 32, self.auth, info).derive(shared))
 
-    def read(self, arrived: ReceivedRequest) -> dict[str, Any]:
+    def read(self, arrived: Received) -> dict[str, Any]:
         """Return the object that the service worker gets."""
         assert arrived.headers["Content-Encoding"] == "aes128gcm"
         assert len(arrived.body) <= 4_096
@@ -74,7 +74,7 @@ class Browser:
         return shown
 
 
-def sender_of(arrived: ReceivedRequest, audience: str) -> tuple[bytes, dict[str, Any]]:
+def sender_of(arrived: Received, audience: str) -> tuple[bytes, dict[str, Any]]:
     """Verify VAPID as a push service does; return the sender's public key and the claims."""
     scheme, _, rest = arrived.headers["Authorization"].partition(" ")
     assert scheme == "vapid"

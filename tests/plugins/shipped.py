@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, Protocol
 from uuid import UUID
 
+import trustme
 from fastapi import BackgroundTasks
 
 import almenara
@@ -40,6 +43,13 @@ def a_message(**changes: Any) -> Message:
         "idempotency_key": "0190aaaa-0000-7000-8000-000000000002",
     }
     return Message(**(values | changes))
+
+
+def server_certificate(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
+    """What a server of this name serves with."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
 
 
 class Place(Protocol):
@@ -74,3 +84,25 @@ async def send(channel: Any, **changes: Any) -> Receipt:
     receipt = await channel.send_message(a_message(**changes), BackgroundTasks())
     assert isinstance(receipt, Receipt)
     return receipt
+
+
+@asynccontextmanager
+async def odd_server(*lines: bytes, hang_up: bool = False) -> AsyncIterator[Any]:
+    """A server that says its lines, one for each it hears, whatever it hears."""
+    talks: set[asyncio.Task[None] | None] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.add(asyncio.current_task())
+        for line in lines:
+            writer.write(line)
+            if not hang_up:
+                await reader.readline()
+        if not hang_up:
+            await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield SimpleNamespace(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
+    await asyncio.gather(*(talk for talk in talks if talk))

@@ -25,7 +25,7 @@ import almenara
 from almenara import ChannelError, PermanentError, RateLimitedError, TemporaryError
 from almenara.dispatch import call_plugin
 from almenara.plugin import build_settings, secret_fields
-from tests.plugins.http_receiver import Answer, HttpReceiver
+from almenara.testing import Answer, FakeService
 from tests.plugins.shipped import a_message, load
 
 SECRET = "s3cr3tt0ken"
@@ -33,9 +33,9 @@ DISCORD = f"discord://4444444444444444444/{SECRET}{'a' * 57}"
 
 
 @pytest.fixture
-async def receiver(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HttpReceiver]:
+async def receiver(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeService]:
     monkeypatch.setenv("APPRISE_ALLOWED", "json, ntfy")
-    async with HttpReceiver() as receiver:
+    with FakeService() as receiver:
         yield receiver
 
 
@@ -75,14 +75,14 @@ async def send(channel: Any, **message: Any) -> Any:
     return ended.value
 
 
-def url(receiver: HttpReceiver, rest: str = "") -> str:
+def url(receiver: FakeService, rest: str = "") -> str:
     return f"json://ana:{SECRET}@127.0.0.1:{receiver.port}/{SECRET}{rest}"
 
 
 # --- what arrives
 
 
-async def test_a_message_arrives_as_apprise_sends_it(receiver: HttpReceiver) -> None:
+async def test_a_message_arrives_as_apprise_sends_it(receiver: FakeService) -> None:
     receipt = await send(
         built(url(receiver)), title="Sales", description="**Señal** 😀", format="markdown"
     )
@@ -94,7 +94,7 @@ async def test_a_message_arrives_as_apprise_sends_it(receiver: HttpReceiver) -> 
     assert (body["type"], body["attachments"]) == ("info", [])
 
 
-async def test_another_service_speaks_its_own_way(receiver: HttpReceiver) -> None:
+async def test_another_service_speaks_its_own_way(receiver: FakeService) -> None:
     await send(built(f"ntfy://127.0.0.1:{receiver.port}/{SECRET}"), description="x" * 40_000)
     [arrived] = receiver.received
     assert arrived.json()["topic"] == SECRET
@@ -102,7 +102,7 @@ async def test_another_service_speaks_its_own_way(receiver: HttpReceiver) -> Non
     assert len(arrived.json()["message"]) <= 7_800
 
 
-async def test_the_priority_is_the_type(receiver: HttpReceiver) -> None:
+async def test_the_priority_is_the_type(receiver: FakeService) -> None:
     channel = built(url(receiver))
     for number in range(1, 6):
         await send(channel, priority=number)
@@ -129,7 +129,7 @@ async def test_the_priority_is_the_type(receiver: HttpReceiver) -> None:
     ],
 )
 async def test_a_status_has_the_meaning_of_the_one_table_and_nothing_tells_the_url(
-    receiver: HttpReceiver, status: int, kind: type[Exception], log: io.StringIO
+    receiver: FakeService, status: int, kind: type[Exception], log: io.StringIO
 ) -> None:
     target = f"http://127.0.0.1:{receiver.port}/elsewhere"
     receiver.answer = Answer(status, SECRET.encode(), {"Location": target, "X-Echo": SECRET})
@@ -143,7 +143,7 @@ async def test_a_status_has_the_meaning_of_the_one_table_and_nothing_tells_the_u
 
 
 async def test_no_connection_is_temporary_and_tells_nothing(
-    receiver: HttpReceiver, log: io.StringIO
+    receiver: FakeService, log: io.StringIO
 ) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -154,7 +154,7 @@ async def test_no_connection_is_temporary_and_tells_nothing(
     assert SECRET not in said
 
 
-async def test_who_has_it_does_not_get_it_again_for_another(receiver: HttpReceiver) -> None:
+async def test_who_has_it_does_not_get_it_again_for_another(receiver: FakeService) -> None:
     receiver.queue.extend([Answer(200), Answer(500)])
     receipt = await send(built(url(receiver, "/1"), url(receiver, "/2")))
     assert receipt.detail.startswith("Sent to 1 of 2 services. json (URL ")
@@ -162,7 +162,7 @@ async def test_who_has_it_does_not_get_it_again_for_another(receiver: HttpReceiv
 
 
 async def test_who_comes_too_late_is_not_begun_with(
-    receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+    receiver: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(load("apprise", "apprise"), "_BEGINNING_SECONDS", -1.0)
     receipt = await send(built(url(receiver, "/1"), url(receiver, "/2")))
@@ -173,13 +173,13 @@ async def test_who_comes_too_late_is_not_begun_with(
     assert len(receiver.received) == 1
 
 
-async def test_no_thread_is_left(receiver: HttpReceiver) -> None:
+async def test_no_thread_is_left(receiver: FakeService) -> None:
     await send(built(url(receiver)))
     assert not [one.name for one in threading.enumerate() if "Executor" in one.name]
 
 
 async def test_what_fails_within_the_library_is_told_by_its_kind(
-    receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+    receiver: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import apprise
 
@@ -195,7 +195,7 @@ async def test_what_fails_within_the_library_is_told_by_its_kind(
 
 
 async def test_a_url_that_this_version_of_the_library_does_not_take_pauses_the_channel(
-    receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+    receiver: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import apprise
 
@@ -214,7 +214,7 @@ async def test_a_url_that_this_version_of_the_library_does_not_take_pauses_the_c
 
 
 async def test_what_leads_anywhere_needs_the_operators_word(
-    receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+    receiver: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     channel = built(url(receiver))
     for allowed in ("", "jsons,ntfy"):
@@ -274,7 +274,7 @@ def test_whatever_a_url_says_no_file_and_no_redirect_is_taken(tmp_path: Path) ->
 
 
 async def test_nothing_is_written_to_disk(
-    receiver: HttpReceiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    receiver: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "TMPDIR"):
         monkeypatch.setenv(name, str(tmp_path))

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from almenara import ChannelError, PermanentError, TemporaryError
 from almenara.plugin import build_settings
+from almenara.testing import SmtpSink
 from tests.plugins.shipped import (
     DIRECTORY,
     a_message,
@@ -19,15 +20,15 @@ from tests.plugins.shipped import (
     email_settings,
     load,
     send,
+    server_certificate,
 )
-from tests.plugins.smtp_receiver import SmtpReceiver
 
 LOGIN = {"username": "shop", "password": "open-sesame"}
 
 
 @pytest.fixture
-def receiver() -> Iterator[SmtpReceiver]:
-    with SmtpReceiver() as receiver:
+def receiver() -> Iterator[SmtpSink]:
+    with SmtpSink() as receiver:
         yield receiver
 
 
@@ -41,7 +42,7 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
     return authority
 
 
-async def test_a_message_arrives_as_a_mail(receiver: SmtpReceiver) -> None:
+async def test_a_message_arrives_as_a_mail(receiver: SmtpSink) -> None:
     async with email_channel(receiver, from_name="The Shop", reply_to="desk@example.org") as mail:
         receipt = await send(mail, title="Question", description="What does it cost?\n")
     [arrived] = receiver.mails
@@ -61,7 +62,7 @@ async def test_a_message_arrives_as_a_mail(receiver: SmtpReceiver) -> None:
 
 
 async def test_each_attempt_of_a_delivery_carries_the_same_message_id(
-    receiver: SmtpReceiver,
+    receiver: SmtpSink,
 ) -> None:
     receiver.reply("DATA", "451 4.3.0 later")
     async with email_channel(receiver) as mail:
@@ -74,7 +75,7 @@ async def test_each_attempt_of_a_delivery_carries_the_same_message_id(
     assert other.reference == "<another@example.org>"
 
 
-async def test_all_recipients_get_one_mail(receiver: SmtpReceiver) -> None:
+async def test_all_recipients_get_one_mail(receiver: SmtpSink) -> None:
     addresses = [f"someone-with-a-long-name-{number}@example.org" for number in range(60)]
     async with email_channel(receiver, to=[*addresses, addresses[0]]) as mail:
         await send(mail)
@@ -84,7 +85,7 @@ async def test_all_recipients_get_one_mail(receiver: SmtpReceiver) -> None:
 
 
 async def test_a_recipient_named_by_the_message_is_refused_not_ignored(
-    receiver: SmtpReceiver,
+    receiver: SmtpSink,
 ) -> None:
     async with email_channel(receiver) as mail:
         with pytest.raises(PermanentError, match="leave `to` out of the message"):
@@ -96,8 +97,8 @@ async def test_a_recipient_named_by_the_message_is_refused_not_ignored(
 async def test_a_mail_goes_encrypted_with_a_login(
     authority: trustme.CA, tls: Any, setting: str
 ) -> None:
-    with SmtpReceiver(
-        tls=tls, authority=authority, credentials=("shop", "open-sesame")
+    with SmtpSink(
+        tls=tls, certificate=server_certificate(authority), credentials=("shop", "open-sesame")
     ) as receiver:
         async with email_channel(receiver, **{setting: True}, **LOGIN) as mail:
             await send(mail)
@@ -112,7 +113,7 @@ async def test_an_untrusted_certificate_is_refused_and_tried_again_later(
 ) -> None:
     signed_by = trustme.CA() if fault == "stranger" else authority
     name = "127.0.0.1" if fault == "stranger" else "other.example.org"
-    with SmtpReceiver(tls=tls, authority=signed_by, name=name) as receiver:
+    with SmtpSink(tls=tls, certificate=server_certificate(signed_by, name)) as receiver:
         async with email_channel(receiver, **{setting: True}) as mail:
             with pytest.raises(TemporaryError, match=r"certificate .* cannot be trusted"):
                 await send(mail)
@@ -121,14 +122,16 @@ async def test_an_untrusted_certificate_is_refused_and_tried_again_later(
 
 @pytest.mark.parametrize(("tls", "setting"), [("implicit", "ssl_tls"), ("starttls", "starttls")])
 async def test_certificates_are_not_checked_when_told_so(tls: Any, setting: str) -> None:
-    with SmtpReceiver(tls=tls, authority=trustme.CA(), name="other.example.org") as receiver:
+    with SmtpSink(
+        tls=tls, certificate=server_certificate(trustme.CA(), "other.example.org")
+    ) as receiver:
         async with email_channel(receiver, **{setting: True}, validate_certs=False) as mail:
             await send(mail)
         assert len(receiver.mails) == 1
 
 
 async def test_nothing_is_sent_in_clear_when_starttls_is_not_offered(
-    receiver: SmtpReceiver,
+    receiver: SmtpSink,
 ) -> None:
     async with email_channel(receiver, starttls=True, **LOGIN) as mail:
         with pytest.raises(TemporaryError, match="does not offer STARTTLS"):
@@ -137,7 +140,7 @@ async def test_nothing_is_sent_in_clear_when_starttls_is_not_offered(
 
 
 async def test_tls_with_a_server_that_speaks_none_says_what_to_check(
-    receiver: SmtpReceiver,
+    receiver: SmtpSink,
 ) -> None:
     async with email_channel(receiver, ssl_tls=True) as mail:
         with pytest.raises(TemporaryError, match="check `port`, `ssl_tls`"):
@@ -145,44 +148,45 @@ async def test_tls_with_a_server_that_speaks_none_says_what_to_check(
 
 
 async def test_a_wrong_password_is_the_channels_fault_and_says_what_to_do() -> None:
-    with SmtpReceiver(credentials=("shop", "open-sesame")) as receiver:
+    with SmtpSink(credentials=("shop", "open-sesame")) as receiver:
         async with email_channel(receiver, username="shop", password="wrong") as mail:
             with pytest.raises(ChannelError, match=r"\(535\): check `username` and `password`"):
                 await send(mail)
 
 
 async def test_a_login_that_cannot_be_checked_now_is_tried_again_later() -> None:
-    with SmtpReceiver(credentials=("shop", "x"), login_reply="454 4.7.0 later") as receiver:
+    with SmtpSink(credentials=("shop", "x")) as receiver:
+        receiver.refuse("AUTH", "454 4.7.0 later")
         async with email_channel(receiver, **LOGIN) as mail:
             with pytest.raises(TemporaryError, match=r"cannot check the login now \(454\)"):
                 await send(mail)
 
 
-async def test_a_login_where_none_is_offered_is_the_channels_fault(receiver: SmtpReceiver) -> None:
+async def test_a_login_where_none_is_offered_is_the_channels_fault(receiver: SmtpSink) -> None:
     async with email_channel(receiver, **LOGIN) as mail:
         with pytest.raises(ChannelError, match="leave out `username`"):
             await send(mail)
 
 
 async def test_a_server_that_wants_a_login_says_so() -> None:
-    with SmtpReceiver(credentials=("shop", "open-sesame")) as receiver:
+    with SmtpSink(credentials=("shop", "open-sesame")) as receiver:
         async with email_channel(receiver) as mail:
             with pytest.raises(ChannelError, match=r"530 5\.7\.0 Authentication required"):
                 await send(mail)
 
 
 async def test_verify_logs_in_and_sends_nothing() -> None:
-    with SmtpReceiver(credentials=("shop", "open-sesame")) as receiver:
+    with SmtpSink(credentials=("shop", "open-sesame")) as receiver:
         async with email_channel(receiver, **LOGIN) as mail:
             await mail.verify()
         assert receiver.mails == []
-        assert [command for _, command in receiver.commands] == ["EHLO", "NOOP", "QUIT"]
+        assert [command for _, command in receiver.commands] == ["EHLO", "AUTH", "NOOP", "QUIT"]
         async with email_channel(receiver, username="shop", password="wrong") as mail:
             with pytest.raises(ChannelError, match="535"):
                 await mail.verify()
 
 
-async def test_the_preview_is_what_a_reader_of_the_mail_would_see(receiver: SmtpReceiver) -> None:
+async def test_the_preview_is_what_a_reader_of_the_mail_would_see(receiver: SmtpSink) -> None:
     named = {"subject_prefix": "[shop] ", "from_name": "The shop", "to": "ana@example.org,a@b.org"}
     async with email_channel(receiver, **named) as mail:
         preview = mail.preview(a_message(title="Question"))
@@ -223,6 +227,12 @@ def test_settings_come_from_the_environment_by_the_names_of_the_fastapi_ecosyste
         "port": None,
         "username": "shop",
         "password": None,
+        "oauth_access_token": None,
+        "oauth_token_url": None,
+        "oauth_client_id": "",
+        "oauth_client_secret": None,
+        "oauth_refresh_token": None,
+        "oauth_scope": "",
         "from": "shop@example.org",
         "from_name": "The Shop",
         "to": ["ana@example.org", "bob@example.org"],
@@ -254,7 +264,7 @@ def test_the_example_environment_names_only_settings_that_exist() -> None:
     [({}, 25), ({"starttls": True}, 587), ({"ssl_tls": True}, 465), ({"port": 2525}, 2525)],
 )
 def test_the_port_follows_from_the_kind_of_encryption(
-    receiver: SmtpReceiver, settings: dict[str, Any], port: int
+    receiver: SmtpSink, settings: dict[str, Any], port: int
 ) -> None:
     module = load("email", "email")
     server = module._server(email_settings(receiver, **({"port": None} | settings)))
@@ -282,17 +292,17 @@ def test_the_port_follows_from_the_kind_of_encryption(
     ],
 )
 def test_wrong_settings_are_refused_with_a_sentence(
-    receiver: SmtpReceiver, settings: dict[str, Any], sentence: str
+    receiver: SmtpSink, settings: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(ValidationError, match=sentence):
         email_settings(receiver, **settings)
 
 
 @pytest.mark.parametrize("server", ["smtp.exämple.com", "192.0.2.1", "2001:db8::1", "mail_relay"])
-def test_a_server_may_be_a_name_or_an_address(receiver: SmtpReceiver, server: str) -> None:
+def test_a_server_may_be_a_name_or_an_address(receiver: SmtpSink, server: str) -> None:
     assert email_settings(receiver, server=server).server == server
 
 
-def test_a_domain_in_another_script_is_written_in_ascii(receiver: SmtpReceiver) -> None:
+def test_a_domain_in_another_script_is_written_in_ascii(receiver: SmtpSink) -> None:
     settings = email_settings(receiver, to=["ana@exämple.com", "root@box"])
     assert settings.to == ["ana@xn--exmple-cua.com", "root@box"]

@@ -12,13 +12,13 @@ import trustme
 import uvloop
 
 from almenara import TemporaryError
-from tests.plugins.shipped import a_message, email_channel, load, send
-from tests.plugins.smtp_receiver import SmtpReceiver
+from almenara.testing import SmtpSink
+from tests.plugins.shipped import a_message, email_channel, load, send, server_certificate
 
 
 @pytest.fixture
-def receiver() -> Iterator[SmtpReceiver]:
-    with SmtpReceiver() as receiver:
+def receiver() -> Iterator[SmtpSink]:
+    with SmtpSink() as receiver:
         yield receiver
 
 
@@ -28,11 +28,11 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-def subjects(receiver: SmtpReceiver) -> list[str]:
+def subjects(receiver: SmtpSink) -> list[str]:
     return [str(mail.parsed["Subject"]) for mail in receiver.mails]
 
 
-async def test_two_mails_go_over_one_connection(receiver: SmtpReceiver) -> None:
+async def test_two_mails_go_over_one_connection(receiver: SmtpSink) -> None:
     async with email_channel(receiver) as mail:
         await send(mail, title="one")
         await send(mail, title="two")
@@ -45,7 +45,7 @@ async def test_two_mails_go_over_one_connection(receiver: SmtpReceiver) -> None:
     await until(lambda: receiver.open_count == 0)
 
 
-async def test_many_mails_at_once_share_four_connections(receiver: SmtpReceiver) -> None:
+async def test_many_mails_at_once_share_four_connections(receiver: SmtpSink) -> None:
     titles = [f"mail {number}" for number in range(30)]
     async with email_channel(receiver) as mail:
         await asyncio.gather(*(send(mail, title=title) for title in titles))
@@ -54,7 +54,7 @@ async def test_many_mails_at_once_share_four_connections(receiver: SmtpReceiver)
 
 
 async def test_a_mail_that_finds_no_free_connection_is_tried_again_later(
-    receiver: SmtpReceiver,
+    receiver: SmtpSink,
 ) -> None:
     receiver.hold("DATA")
     async with email_channel(receiver) as mail, asyncio.TaskGroup() as tasks:
@@ -62,7 +62,7 @@ async def test_a_mail_that_finds_no_free_connection_is_tried_again_later(
             tasks.create_task(send(mail))
         await until(lambda: receiver.count("DATA") == 4)
         connections = mail._here()
-        connections._server = replace(connections._server, timeout_seconds=0.1)
+        connections.door.server = replace(connections.door.server, timeout_seconds=0.1)
         with pytest.raises(TemporaryError, match="All 4 connections to the mail server"):
             await send(mail, title="late")
         receiver.let_go("DATA")
@@ -71,7 +71,7 @@ async def test_a_mail_that_finds_no_free_connection_is_tried_again_later(
 
 
 async def test_a_connection_that_the_server_closed_when_idle_is_replaced(
-    receiver: SmtpReceiver,
+    receiver: SmtpSink,
 ) -> None:
     async with email_channel(receiver) as mail:
         await send(mail, title="one")
@@ -84,7 +84,7 @@ async def test_a_connection_that_the_server_closed_when_idle_is_replaced(
 @pytest.mark.parametrize("stage", ["MAIL", "RCPT"])
 @pytest.mark.parametrize("farewell", [None, "421 4.3.2 closing"])
 async def test_a_kept_connection_that_proves_dead_before_the_data_is_replaced(
-    receiver: SmtpReceiver, stage: Any, farewell: str | None
+    receiver: SmtpSink, stage: Any, farewell: str | None
 ) -> None:
     async with email_channel(receiver) as mail:
         await send(mail, title="one")
@@ -98,7 +98,7 @@ async def test_a_kept_connection_that_proves_dead_before_the_data_is_replaced(
 
 
 async def test_a_new_connection_that_dies_is_not_tried_again_at_once(
-    receiver: SmtpReceiver,
+    receiver: SmtpSink,
 ) -> None:
     receiver.hang_up_at("MAIL")
     async with email_channel(receiver) as mail:
@@ -108,7 +108,7 @@ async def test_a_new_connection_that_dies_is_not_tried_again_at_once(
 
 
 async def test_a_connection_lost_in_the_data_is_left_to_the_next_attempt(
-    receiver: SmtpReceiver,
+    receiver: SmtpSink,
 ) -> None:
     async with email_channel(receiver) as mail:
         await send(mail, title="one")
@@ -122,7 +122,7 @@ async def test_a_connection_lost_in_the_data_is_left_to_the_next_attempt(
 
 @pytest.mark.parametrize("stage", ["MAIL", "RCPT"])
 async def test_a_mail_refused_over_a_kept_connection_is_not_offered_again(
-    receiver: SmtpReceiver, stage: Any
+    receiver: SmtpSink, stage: Any
 ) -> None:
     async with email_channel(receiver) as mail:
         await send(mail)
@@ -133,9 +133,7 @@ async def test_a_mail_refused_over_a_kept_connection_is_not_offered_again(
 
 
 @pytest.mark.parametrize("stage", ["EHLO", "MAIL", "RCPT", "DATA"])
-async def test_a_cancelled_send_does_not_poison_the_next(
-    receiver: SmtpReceiver, stage: Any
-) -> None:
+async def test_a_cancelled_send_does_not_poison_the_next(receiver: SmtpSink, stage: Any) -> None:
     async with email_channel(receiver) as mail:
         if stage != "EHLO":
             await send(mail, title="one")
@@ -154,7 +152,7 @@ async def test_a_cancelled_send_does_not_poison_the_next(
     assert subjects(receiver).count("after") == 1
 
 
-async def test_a_storm_of_cancellations_leaves_the_channel_whole(receiver: SmtpReceiver) -> None:
+async def test_a_storm_of_cancellations_leaves_the_channel_whole(receiver: SmtpSink) -> None:
     async with email_channel(receiver) as mail:
         for round_ in range(40):
             tasks = [asyncio.create_task(send(mail, title="storm")) for _ in range(8)]
@@ -171,9 +169,10 @@ async def test_a_storm_of_cancellations_leaves_the_channel_whole(receiver: SmtpR
     assert sorted(last) == [f"last {number}" for number in range(8)]
 
 
-async def test_an_idle_connection_is_left_politely(receiver: SmtpReceiver) -> None:
-    module = load("email", "connections")
-    connections = module.Connections(module.Server(receiver.host, receiver.port), idle_seconds=0.01)
+async def test_an_idle_connection_is_left_politely(receiver: SmtpSink) -> None:
+    opening = load("email", "opening")
+    door = opening.Door(opening.Server(receiver.host, receiver.port), None)
+    connections = load("email", "connections").Connections(door, idle_seconds=0.01)
     async with email_channel(receiver) as mail:
         rendered = await mail._render(a_message())
         await connections.send(rendered)
@@ -185,7 +184,7 @@ async def test_an_idle_connection_is_left_politely(receiver: SmtpReceiver) -> No
 
 
 async def test_a_mail_under_way_at_the_close_arrives_and_its_connection_goes(
-    receiver: SmtpReceiver,
+    receiver: SmtpSink,
 ) -> None:
     async with email_channel(receiver) as mail:
         receiver.hold("DATA")
@@ -199,14 +198,14 @@ async def test_a_mail_under_way_at_the_close_arrives_and_its_connection_goes(
     assert subjects(receiver) == ["under way", "after the close"]
 
 
-async def test_closing_a_channel_that_never_sent_does_nothing(receiver: SmtpReceiver) -> None:
+async def test_closing_a_channel_that_never_sent_does_nothing(receiver: SmtpSink) -> None:
     async with email_channel(receiver) as mail:
         await mail.close()
     assert receiver.session_count == 0
 
 
 async def test_a_server_that_does_not_say_goodbye_keeps_nobody_waiting(
-    receiver: SmtpReceiver,
+    receiver: SmtpSink,
 ) -> None:
     async with email_channel(receiver) as mail:
         await send(mail)
@@ -215,7 +214,7 @@ async def test_a_server_that_does_not_say_goodbye_keeps_nobody_waiting(
 
 
 def test_each_event_loop_has_its_own_connections() -> None:
-    with SmtpReceiver() as receiver:
+    with SmtpSink() as receiver:
         module = load("email", "email")
         settings = {"server": receiver.host, "port": receiver.port}
         mail = module.Email(
@@ -235,7 +234,7 @@ def test_each_event_loop_has_its_own_connections() -> None:
 
 @pytest.mark.parametrize(("tls", "setting"), [("implicit", "ssl_tls"), ("starttls", "starttls")])
 def test_mail_goes_over_the_loop_that_serves(tls: Any, setting: str) -> None:
-    with SmtpReceiver(tls=tls, authority=trustme.CA()) as receiver:
+    with SmtpSink(tls=tls, certificate=server_certificate(trustme.CA())) as receiver:
 
         async def twice() -> None:
             async with email_channel(receiver, **{setting: True}, validate_certs=False) as mail:

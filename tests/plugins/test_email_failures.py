@@ -2,49 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import traceback
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from almenara import ChannelError, PermanentError, TemporaryError
-from tests.plugins.shipped import email_channel, load, send
-from tests.plugins.smtp_receiver import SmtpReceiver
+from almenara.testing import SmtpSink
+from tests.plugins.shipped import email_channel, load, odd_server, send
 
 PERMANENT, TEMPORARY = PermanentError, TemporaryError
 
 
 @pytest.fixture
-def receiver() -> Iterator[SmtpReceiver]:
-    with SmtpReceiver() as receiver:
+def receiver() -> Iterator[SmtpSink]:
+    with SmtpSink() as receiver:
         yield receiver
-
-
-@asynccontextmanager
-async def odd_server(*lines: bytes, hang_up: bool = False) -> AsyncIterator[Any]:
-    """A server that says its lines, one for each it hears, whatever it hears."""
-    talks: set[asyncio.Task[None] | None] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        talks.add(asyncio.current_task())
-        for line in lines:
-            writer.write(line)
-            if not hang_up:
-                await reader.readline()
-        if not hang_up:
-            await reader.read()
-        writer.close()
-        await writer.wait_closed()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield SimpleNamespace(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
-    await asyncio.gather(*(talk for talk in talks if talk))
 
 
 @pytest.mark.parametrize("stage", ["EHLO", "MAIL", "RCPT", "DATA"])
@@ -61,7 +37,7 @@ async def odd_server(*lines: bytes, hang_up: bool = False) -> AsyncIterator[Any]
     ],
 )
 async def test_a_4xx_is_tried_again_and_a_5xx_never(
-    receiver: SmtpReceiver, stage: Any, reply: str, kind: type[Exception]
+    receiver: SmtpSink, stage: Any, reply: str, kind: type[Exception]
 ) -> None:
     receiver.reply(stage, reply, reply)
     async with email_channel(receiver) as mail:
@@ -72,10 +48,10 @@ async def test_a_4xx_is_tried_again_and_a_5xx_never(
 
 
 async def test_recipients_refused_by_the_server_are_named_and_the_others_get_the_mail(
-    receiver: SmtpReceiver,
+    receiver: SmtpSink,
 ) -> None:
-    receiver.refuse_recipient("gone@example.org", "550 5.1.1 no such user")
-    receiver.refuse_recipient("full@example.org", "452 4.2.2 mailbox full")
+    receiver.refuse("RCPT", "550 5.1.1 no such user", "gone@example.org")
+    receiver.refuse("RCPT", "452 4.2.2 mailbox full", "full@example.org")
     to = ["gone@example.org", "ana@example.org", "full@example.org"]
     async with email_channel(receiver, to=to) as mail:
         receipt = await send(mail)
@@ -92,10 +68,10 @@ async def test_recipients_refused_by_the_server_are_named_and_the_others_get_the
     ("second", "kind"), [("550 5.1.1 no such user", PERMANENT), ("450 4.2.1 busy", TEMPORARY)]
 )
 async def test_when_all_recipients_are_refused_one_4xx_is_enough_to_try_again(
-    receiver: SmtpReceiver, second: str, kind: type[Exception]
+    receiver: SmtpSink, second: str, kind: type[Exception]
 ) -> None:
-    receiver.refuse_recipient("ana@example.org", "550 5.1.1 no such user")
-    receiver.refuse_recipient("bob@example.org", second)
+    receiver.refuse("RCPT", "550 5.1.1 no such user", "ana@example.org")
+    receiver.refuse("RCPT", second, "bob@example.org")
     async with email_channel(receiver, to=["ana@example.org", "bob@example.org"]) as mail:
         with pytest.raises(kind, match=r"every recipient: ana@.* \(550 .*\); bob@.*") as caught:
             await send(mail)
@@ -112,7 +88,7 @@ async def test_a_server_that_is_not_there_is_tried_again_later() -> None:
                 await send(mail)
 
 
-async def test_a_server_without_an_address_is_tried_again_later(receiver: SmtpReceiver) -> None:
+async def test_a_server_without_an_address_is_tried_again_later(receiver: SmtpSink) -> None:
     async with email_channel(receiver, server="no.invalid", timeout_seconds=2) as mail:
         with pytest.raises(TemporaryError, match=r"no\.invalid"):
             await send(mail)
@@ -167,14 +143,13 @@ async def test_a_size_over_the_servers_limit_is_refused_before_the_data() -> Non
 async def test_what_a_server_echoes_shows_no_secret(stage: str) -> None:
     username, password = "a-secret-user", "open-sesame"
     echo = f"550 5.7.1 not allowed for A-Secret-User with {password}"
-    with SmtpReceiver(
-        credentials=(username, "other" if stage == "login" else password),
-        login_reply=f"535 5.7.8 {username} {password}",
-    ) as receiver:
+    with SmtpSink(credentials=(username, password)) as receiver:
         to = ["ana@example.org", "bob@example.org"]
         if stage == "partial":
-            receiver.refuse_recipient("bob@example.org", echo)
-        elif stage != "login":
+            receiver.refuse("RCPT", echo, "bob@example.org")
+        elif stage == "login":
+            receiver.refuse("AUTH", f"535 5.7.8 {username} {password}")
+        else:
             receiver.reply(stage, echo, echo)  # type: ignore[arg-type]  # one of the stages
         async with email_channel(receiver, username=username, password=password, to=to) as mail:
             if stage == "partial":
@@ -188,7 +163,7 @@ async def test_what_a_server_echoes_shows_no_secret(stage: str) -> None:
     assert "550 5.7.1 not allowed for *** with ***" in shown or stage == "login"
 
 
-async def test_a_long_reply_is_cut_and_shown_on_one_line(receiver: SmtpReceiver) -> None:
+async def test_a_long_reply_is_cut_and_shown_on_one_line(receiver: SmtpSink) -> None:
     receiver.reply("MAIL", "550-first\r\n550-\x1b[31msecond\r\n550 " + "x" * 400)
     async with email_channel(receiver) as mail:
         with pytest.raises(PermanentError) as caught:
@@ -207,7 +182,7 @@ def test_the_name_for_ehlo_is_a_full_name_or_an_address(monkeypatch: pytest.Monk
         def get_transport_info(self, _: str) -> tuple[str, int]:
             return (self.address, 1)
 
-    own_name = load("email", "connections")._own_name
+    own_name = load("email", "opening")._own_name
     monkeypatch.setattr(socket, "gethostname", lambda: "f00d")
     assert own_name(Client("192.0.2.1")) == "[192.0.2.1]"
     assert own_name(Client("2001:db8::1")) == "[IPv6:2001:db8::1]"

@@ -8,15 +8,15 @@ import pytest
 from pydantic import ValidationError
 
 from almenara import PermanentError
+from almenara.testing import SmtpSink
 from tests.plugins.shipped import a_message, email_channel, email_settings, send
-from tests.plugins.smtp_receiver import SmtpReceiver
 
 ALLOWED = ["*@example.org", "Bob@Example.net", "*@bücher.example"]
 
 
 @pytest.fixture
-def receiver() -> Iterator[SmtpReceiver]:
-    with SmtpReceiver() as receiver:
+def receiver() -> Iterator[SmtpSink]:
+    with SmtpSink() as receiver:
         yield receiver
 
 
@@ -33,7 +33,7 @@ def receiver() -> Iterator[SmtpReceiver]:
     ],
 )
 async def test_who_is_allowed_gets_the_mail_and_nobody_else(
-    receiver: SmtpReceiver, written: list[str], envelope: tuple[str, ...]
+    receiver: SmtpSink, written: list[str], envelope: tuple[str, ...]
 ) -> None:
     async with email_channel(receiver, to=["desk@example.com"], allow_to=ALLOWED) as mail:
         await send(mail, to=written)
@@ -70,7 +70,7 @@ NO_ADDRESS = [
 
 
 @pytest.mark.parametrize("written", [*NOT_NAMED, *NO_ADDRESS])
-async def test_whoever_is_not_allowed_gets_nothing(receiver: SmtpReceiver, written: str) -> None:
+async def test_whoever_is_not_allowed_gets_nothing(receiver: SmtpSink, written: str) -> None:
     said = "`allow_to` does not name it" if written in NOT_NAMED else "must be one address"
     async with email_channel(receiver, to=["desk@example.com"], allow_to=ALLOWED) as mail:
         for to in ([written], ["ana@example.org", written]):
@@ -81,11 +81,11 @@ async def test_whoever_is_not_allowed_gets_nothing(receiver: SmtpReceiver, writt
 
 
 @pytest.mark.parametrize("pattern", ["*@", "example.org", "*@*.org", "@x.org"])
-def test_a_pattern_is_an_address_or_a_whole_domain(receiver: SmtpReceiver, pattern: str) -> None:
+def test_a_pattern_is_an_address_or_a_whole_domain(receiver: SmtpSink, pattern: str) -> None:
     with pytest.raises(ValidationError, match="must be one address such as"):
         email_settings(receiver, allow_to=[pattern])
 
 
-def test_a_star_stands_for_a_whole_name_alone(receiver: SmtpReceiver) -> None:
+def test_a_star_stands_for_a_whole_name_alone(receiver: SmtpSink) -> None:
     with pytest.raises(ValidationError, match="stands alone"):
         email_settings(receiver, allow_to=["a*@example.org"])

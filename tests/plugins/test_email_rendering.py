@@ -12,20 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from almenara.testing import ReceivedMail, SmtpSink
 from tests.plugins.shipped import a_message, email_channel, load, send
-from tests.plugins.smtp_receiver import ReceivedMail, SmtpReceiver
 
 NOW = a_message().created_at
 ENCODED_BREAK = "=?utf-8?q?hi=0d=0aBcc:_evil@example.org?="
 
 
 @pytest.fixture
-def receiver() -> Iterator[SmtpReceiver]:
-    with SmtpReceiver() as receiver:
+def receiver() -> Iterator[SmtpSink]:
+    with SmtpSink() as receiver:
         yield receiver
 
 
-async def arrived(receiver: SmtpReceiver, *, settings: Any = None, **message: Any) -> ReceivedMail:
+async def arrived(receiver: SmtpSink, *, settings: Any = None, **message: Any) -> ReceivedMail:
     async with email_channel(receiver, **(settings or {})) as mail:
         await send(mail, **message)
     return receiver.mails[-1]
@@ -55,7 +55,7 @@ def header_names(mail: ReceivedMail) -> list[str]:
     ],
 )
 async def test_a_title_arrives_as_its_literal_text(
-    receiver: SmtpReceiver, title: str, seen: str | None
+    receiver: SmtpSink, title: str, seen: str | None
 ) -> None:
     mail = await arrived(receiver, title=title)
     assert mail.parsed["Subject"] == (seen or title)
@@ -69,7 +69,7 @@ async def test_a_title_arrives_as_its_literal_text(
     "name",
     [ENCODED_BREAK, 'The "Shop" \\ Ltd, <b@example.org>', "Die Bäckerei 🥐", "Long name " * 15],
 )
-async def test_a_from_name_arrives_as_its_literal_text(receiver: SmtpReceiver, name: str) -> None:
+async def test_a_from_name_arrives_as_its_literal_text(receiver: SmtpSink, name: str) -> None:
     mail = await arrived(receiver, settings={"from_name": name})
     # Not read by email.policy.default: it puts spaces between the encoded words of one phrase.
     shown, address = parseaddr(message_from_bytes(mail.content)["From"])
@@ -78,13 +78,13 @@ async def test_a_from_name_arrives_as_its_literal_text(receiver: SmtpReceiver, n
     assert "bcc" not in header_names(mail)
 
 
-async def test_a_from_name_with_a_line_break_makes_no_header(receiver: SmtpReceiver) -> None:
+async def test_a_from_name_with_a_line_break_makes_no_header(receiver: SmtpSink) -> None:
     mail = await arrived(receiver, settings={"from_name": "Shop\r\nBcc: evil@example.org"})
     assert mail.parsed["From"].addresses[0].display_name == "Shop  Bcc: evil@example.org"
     assert mail.parsed["Bcc"] is None
 
 
-async def test_without_a_title_the_first_line_is_the_subject(receiver: SmtpReceiver) -> None:
+async def test_without_a_title_the_first_line_is_the_subject(receiver: SmtpSink) -> None:
     mail = await arrived(receiver, title="  \t", description="\n  \r\nFirst line\r\nsecond")
     assert mail.parsed["Subject"] == "First line"
     mail = await arrived(receiver, format="html", description="<p>Hi &amp; <b>bye</b></p><p>x</p>")
@@ -93,7 +93,7 @@ async def test_without_a_title_the_first_line_is_the_subject(receiver: SmtpRecei
     assert mail.parsed["Subject"] == "(no subject)"
 
 
-async def test_a_long_title_is_cut_to_a_sane_length(receiver: SmtpReceiver) -> None:
+async def test_a_long_title_is_cut_to_a_sane_length(receiver: SmtpSink) -> None:
     mail = await arrived(receiver, title="ñ" * 5000, settings={"subject_prefix": "[shop] "})
     assert mail.parsed["Subject"] == f"[shop] {'ñ' * 192}…"
 
@@ -115,24 +115,21 @@ async def test_a_long_title_is_cut_to_a_sane_length(receiver: SmtpReceiver) -> N
         "",
     ],
 )
-@pytest.mark.parametrize("form", ["text", "markdown"])
-async def test_a_text_arrives_letter_by_letter(
-    receiver: SmtpReceiver, text: str, form: str
-) -> None:
-    mail = await arrived(receiver, description=text, format=form, title="t")
+async def test_a_text_arrives_letter_by_letter(receiver: SmtpSink, text: str) -> None:
+    mail = await arrived(receiver, description=text, title="t")
     assert mail.text == (text if text.endswith("\n") else f"{text}\n")
     assert mail.parsed.get_content_type() == "text/plain"
     assert max(len(line) for line in mail.content.split(b"\r\n")) <= 998
     assert mail.content.isascii()
 
 
-async def test_line_ends_of_all_kinds_arrive_as_line_ends(receiver: SmtpReceiver) -> None:
+async def test_line_ends_of_all_kinds_arrive_as_line_ends(receiver: SmtpSink) -> None:
     mail = await arrived(receiver, description="a\nb\r\nc\rd\n\n", title="t")
     assert mail.text == "a\nb\nc\nd\n\n"
     assert mail.content.count(b"\n") == mail.content.count(b"\r\n") == mail.content.count(b"\r")
 
 
-async def test_html_comes_with_a_plain_alternative(receiver: SmtpReceiver) -> None:
+async def test_html_comes_with_a_plain_alternative(receiver: SmtpSink) -> None:
     html = (
         "<html><head><title>No</title><style>p {color: red}</style></head><body><h1>Prices</h1>"
         "<p>From&nbsp;5&nbsp;€\n  a month &mdash; <a href='https://example.org/p'>see all</a></p>"
@@ -146,47 +143,46 @@ async def test_html_comes_with_a_plain_alternative(receiver: SmtpReceiver) -> No
     assert kinds == ["text/plain", "text/html"]
     assert mail.html == f"{html}\n"
     assert mail.text == (
-        "Prices\n\nFrom\xa05\xa0€ a month — see all (https://example.org/p)\n\n- one\n- two\n\n"
+        "Prices\n\nFrom\xa05\xa0€ a month — see all (https://example.org/p)\n\n• one\n• two\n\n"
         "a b\n\nline\nbreak a fox https://example.org top & more\n"
     )
 
 
-@pytest.mark.parametrize(
-    ("html", "text"),
-    [
-        ("I <3 you", "I <3 you"),
-        ("<!-- hidden --><p>seen", "seen"),
-        ("seen<!-- never ended <p>hidden", "seen"),
-        ("seen <a href='x", "seen"),
-        ("<script>never ended", ""),
-        ("<title>x</title></title>a", "a"),
-        ("<p>a</p>\n\n\n<p>b</p>", "a\n\nb"),
-        ("<a>no target</a><img>", "no target"),
-        ("<a href='https://example.org'></a>", "(https://example.org)"),
-        ("Tom &amp; Jerry &", "Tom & Jerry &"),
-    ],
-)
-def test_odd_html_gives_what_a_browser_shows(html: str, text: str) -> None:
-    assert load("email", "plain_text").html_to_text(html) == text
+async def test_markdown_comes_as_html_with_a_plain_alternative(receiver: SmtpSink) -> None:
+    markdown = (
+        "# Prices\n\nFrom **5 €**,\n[see all](https://a.example/?b&c) <script>\n\n- one\n  - two"
+    )
+    mail = await arrived(receiver, description=markdown, format="markdown")
+    kinds = [part.get_content_type() for part in mail.parsed.iter_parts()]
+    assert kinds == ["text/plain", "text/html"]
+    assert mail.parsed["Subject"] == "Prices"
+    assert mail.text == (
+        "Prices\n\nFrom 5 €,\nsee all (https://a.example/?b&c) <script>\n\n• one\n  • two\n"
+    )
+    assert mail.html == (
+        '<div style="white-space: pre-wrap"><b>Prices</b><br><br>From <b>5 €</b>,<br>'
+        '<a href="https://a.example/?b&amp;c">see all</a> &lt;script&gt;<br><br>'
+        "• one<br>  • two</div>\n"
+    )
 
 
-@pytest.mark.timeout(20)
-@pytest.mark.parametrize("bomb", ["<!--", "<a ", "<a b='", "</a", "<?", "<![CDATA[", "&a", "<"])
-def test_html_made_to_be_slow_is_read_all_the_same(bomb: str) -> None:
-    # html.parser's close() needs minutes for some of these.
-    html = "<p>before</p>" + bomb * (250_000 // len(bomb))
-    assert load("email", "plain_text").html_to_text(html).startswith("before")
+async def test_very_long_markdown_goes_as_it_was_written(receiver: SmtpSink) -> None:
+    read = await arrived(receiver, description="**a**\n" + "x" * 49_990, format="markdown")
+    whole = await arrived(receiver, description="**a**\n" + "x" * 50_000, format="markdown")
+    assert (read.parsed["Subject"], whole.parsed["Subject"]) == ("a", "**a**")
+    assert whole.parsed.get_content_type() == "text/plain"
+    assert whole.text == "**a**\n" + "x" * 50_000 + "\n"
 
 
 @pytest.mark.parametrize(("priority", "header"), [(1, "1"), (3, None), (5, "5")])
 async def test_an_unusual_priority_is_told(
-    receiver: SmtpReceiver, priority: int, header: str | None
+    receiver: SmtpSink, priority: int, header: str | None
 ) -> None:
     mail = await arrived(receiver, priority=priority)
     assert mail.parsed["X-Priority"] == header
 
 
-async def test_an_odd_idempotency_key_still_makes_a_message_id(receiver: SmtpReceiver) -> None:
+async def test_an_odd_idempotency_key_still_makes_a_message_id(receiver: SmtpSink) -> None:
     first = await arrived(receiver, idempotency_key="a key>\r\nBcc: evil@example.org")
     again = await arrived(receiver, idempotency_key="a key>\r\nBcc: evil@example.org")
     assert first.parsed["Message-ID"] == again.parsed["Message-ID"]

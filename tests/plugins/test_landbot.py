@@ -12,24 +12,24 @@ from pydantic import ValidationError
 from almenara import ChannelError, PermanentError, TemporaryError
 from almenara.egress import Egress, configure
 from almenara.plugin import build_settings
+from almenara.testing import FakeService
 from tests.plugins.documented import says
-from tests.plugins.http_receiver import HttpReceiver
 from tests.plugins.shipped import a_message, load
 
 REFUSED = says(412, {"errors": {"customer_id": ["You can't send message to this customer"]}})
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[HttpReceiver]:
+async def receiver() -> AsyncIterator[FakeService]:
     egress = Egress(["127.0.0.0/8"])
     configure(egress)
-    async with HttpReceiver() as receiver:
+    with FakeService() as receiver:
         yield receiver
     configure(None)
     await egress.close()
 
 
-def built(receiver: HttpReceiver | None = None, **values: Any) -> Any:
+def built(receiver: FakeService | None = None, **values: Any) -> Any:
     cls = load("landbot", "landbot").Landbot
     url = {"api_url": receiver.url} if receiver else {}
     return cls(build_settings(cls, cls.Settings, {"token": "t", **url, **values}, None))
@@ -39,11 +39,11 @@ async def send(channel: Any, *to: str) -> Any:
     return await channel.send_message(a_message(to=list(to)), BackgroundTasks())
 
 
-def asked(receiver: HttpReceiver) -> list[str]:
+def asked(receiver: FakeService) -> list[str]:
     return sorted(one.target.split("/")[3] for one in receiver.received)
 
 
-async def test_it_asks_as_the_documentation_has_it(receiver: HttpReceiver) -> None:
+async def test_it_asks_as_the_documentation_has_it(receiver: FakeService) -> None:
     await send(built(receiver, customers=[42]))
     [arrived] = receiver.received
     assert (arrived.method, arrived.target) == ("POST", "/v1/customers/42/send_text/")
@@ -51,14 +51,14 @@ async def test_it_asks_as_the_documentation_has_it(receiver: HttpReceiver) -> No
     assert arrived.json() == {"message": "What does it cost?"}
 
 
-async def test_each_customer_gets_it_once(receiver: HttpReceiver) -> None:
+async def test_each_customer_gets_it_once(receiver: FakeService) -> None:
     await send(built(receiver, customers="42, 7,42"))
     assert asked(receiver) == ["42", "7"]
 
 
 @pytest.mark.parametrize("allowed", ["*", "8,9", ["*"], [8, 9]])
 async def test_a_message_names_customers_where_the_channel_allows_it(
-    receiver: HttpReceiver, allowed: Any
+    receiver: FakeService, allowed: Any
 ) -> None:
     await send(built(receiver, customers=[42], allow_to=allowed), "8", "9", "8")
     assert asked(receiver) == ["8", "9"]
@@ -76,7 +76,7 @@ async def test_a_message_names_customers_where_the_channel_allows_it(
     ],
 )
 async def test_nobody_else_gets_it(
-    receiver: HttpReceiver, values: dict[str, Any], to: list[str], says: str
+    receiver: FakeService, values: dict[str, Any], to: list[str], says: str
 ) -> None:
     with pytest.raises(PermanentError, match=says):
         await send(built(receiver, **values), *to)
@@ -84,7 +84,7 @@ async def test_nobody_else_gets_it(
 
 
 async def test_a_customer_that_cannot_be_written_to_is_the_messages_fault_if_it_named_them(
-    receiver: HttpReceiver,
+    receiver: FakeService,
 ) -> None:
     receiver.answer = REFUSED
     with pytest.raises(PermanentError, match="customer 8"):
@@ -93,7 +93,7 @@ async def test_a_customer_that_cannot_be_written_to_is_the_messages_fault_if_it_
         await send(built(receiver, customers=[42], allow_to=["*"]))
 
 
-async def test_who_has_it_does_not_get_it_again_for_another(receiver: HttpReceiver) -> None:
+async def test_who_has_it_does_not_get_it_again_for_another(receiver: FakeService) -> None:
     channel = built(receiver, customers=[1, 2, 3])
     receiver.queue.extend([says(200), REFUSED, says(503)])
     receipt = await send(channel)

@@ -20,8 +20,8 @@ from almenara import ChannelError, PermanentError, Receipt, TemporaryError
 from almenara.egress import Egress, configure
 from almenara.formats import measure
 from almenara.plugin import build_settings, environment_prefix, field_names
+from almenara.testing import FakeService, Received
 from tests.plugins.documented import SECRET, SERVICES, SID, Service, says
-from tests.plugins.http_receiver import HttpReceiver, ReceivedRequest
 from tests.plugins.shipped import a_message, load
 
 PLUGINS = Path(almenara.__file__).parent / "plugins"
@@ -29,8 +29,8 @@ EACH = pytest.mark.parametrize("service", SERVICES, ids=lambda one: one.plugin)
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[HttpReceiver]:
-    async with HttpReceiver() as receiver:
+async def receiver() -> AsyncIterator[FakeService]:
+    with FakeService() as receiver:
         yield receiver
 
 
@@ -59,7 +59,7 @@ async def send(service: Service, url: str, **message: Any) -> Any:
     return taken.reference if isinstance(taken, Receipt) else taken
 
 
-def body_of(arrived: ReceivedRequest) -> dict[str, Any]:
+def body_of(arrived: Received) -> dict[str, Any]:
     if arrived.headers["Content-Type"] == "application/x-www-form-urlencoded":
         return {name: one for name, [one] in parse_qs(arrived.body.decode()).items()}
     read: dict[str, Any] = arrived.json()
@@ -72,7 +72,7 @@ def named(plugin: str) -> Service:
 
 @EACH
 async def test_a_message_arrives_and_its_reference_is_kept(
-    service: Service, receiver: HttpReceiver
+    service: Service, receiver: FakeService
 ) -> None:
     receiver.answer = service.taken
     text = "Señal 😀 שלום <b>& *x* @all <!channel>"
@@ -88,7 +88,7 @@ async def test_a_message_arrives_and_its_reference_is_kept(
 
 @EACH
 async def test_what_the_service_refuses_stops_waits_or_is_tried_again(
-    service: Service, receiver: HttpReceiver
+    service: Service, receiver: FakeService
 ) -> None:
     for answer, kind, wait in service.refusals:
         receiver.answer = answer
@@ -103,7 +103,7 @@ async def test_what_the_service_refuses_stops_waits_or_is_tried_again(
 
 @EACH
 async def test_any_status_has_the_meaning_of_the_one_table(
-    service: Service, receiver: HttpReceiver
+    service: Service, receiver: FakeService
 ) -> None:
     for status, kind in ((302, PermanentError), (408, TemporaryError), (504, TemporaryError)):
         receiver.answer = says(status)
@@ -117,7 +117,7 @@ async def test_any_status_has_the_meaning_of_the_one_table(
 @EACH
 @pytest.mark.parametrize("format_", ["text", "markdown", "html"])
 async def test_a_text_of_any_length_fits(
-    service: Service, format_: str, receiver: HttpReceiver
+    service: Service, format_: str, receiver: FakeService
 ) -> None:
     if service.longest is None:
         return
@@ -133,7 +133,7 @@ async def test_a_text_of_any_length_fits(
 
 @EACH
 async def test_an_answer_that_is_none_of_the_services_breaks_nothing(
-    service: Service, receiver: HttpReceiver
+    service: Service, receiver: FakeService
 ) -> None:
     for body in (b"", b"<html>", b"[1]", b"null", b'{"id": [], "result": 1, "name": {}}', b"[" * 9):
         receiver.answer = almost = type(service.taken)(200, body)
@@ -186,7 +186,7 @@ def test_its_papers_are_in_order(service: Service) -> None:
 
 
 async def test_a_title_has_a_place_of_its_own_where_the_service_has_one(
-    receiver: HttpReceiver,
+    receiver: FakeService,
 ) -> None:
     places = {"Ntfy": "title", "Gotify": "title", "Pushover": "title", "Almenara": "title"}
     for plugin, place in places.items():
@@ -252,7 +252,7 @@ def test_pagerduty_takes_key_and_action_from_the_data() -> None:
 
 
 async def test_almenara_hands_on_to_a_channel_or_the_messages_own_topic(
-    receiver: HttpReceiver,
+    receiver: FakeService,
 ) -> None:
     service = named("Almenara")
     own = built(service, receiver.url, topic=None).preview(a_message(topic="pricing"))
@@ -287,7 +287,7 @@ def test_settings_that_do_not_go_together_are_refused(
     assert SECRET not in str(caught.value)
 
 
-async def test_ntfy_knows_three_ways_to_sign_in(receiver: HttpReceiver) -> None:
+async def test_ntfy_knows_three_ways_to_sign_in(receiver: FakeService) -> None:
     receiver.answer = named("Ntfy").taken
     ways = [{}, {"username": "", "password": "", "token": "tk_1"}, {"username": "", "password": ""}]
     for changes in ways:

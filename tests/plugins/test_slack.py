@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from almenara import ChannelError, PermanentError, RateLimitedError, TemporaryError
 from almenara.egress import Egress, configure
 from almenara.plugin import build_settings
-from tests.plugins.http_receiver import Answer, HttpReceiver
+from almenara.testing import Answer, FakeService
 from tests.plugins.shipped import a_message, load
 
 SECRET = "s3cr3t-t0ken"
@@ -23,8 +23,8 @@ TOKEN = f"xoxb-{SECRET}"
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[HttpReceiver]:
-    async with HttpReceiver() as receiver:
+async def receiver() -> AsyncIterator[FakeService]:
+    with FakeService() as receiver:
         yield receiver
 
 
@@ -48,11 +48,11 @@ async def send(values: dict[str, Any], **message: Any) -> Any:
     return await channel.send_message(a_message(**message), BackgroundTasks())
 
 
-async def post_to_webhook(receiver: HttpReceiver, **message: Any) -> Any:
+async def post_to_webhook(receiver: FakeService, **message: Any) -> Any:
     return await send({"webhook_url": f"{receiver.url}/services/{SECRET}"}, **message)
 
 
-async def post_as_bot(receiver: HttpReceiver, **message: Any) -> Any:
+async def post_as_bot(receiver: FakeService, **message: Any) -> Any:
     bot = {"bot_token": TOKEN, "channel": "C012345", "api_url": f"{receiver.url}/api/"}
     return await send(bot, **message)
 
@@ -65,7 +65,7 @@ def everything_said(error: BaseException) -> str:
     return "\n".join([*traceback.format_exception(error), str(error), repr(error)])
 
 
-async def test_a_message_is_posted_to_the_webhook(receiver: HttpReceiver) -> None:
+async def test_a_message_is_posted_to_the_webhook(receiver: FakeService) -> None:
     assert await post_to_webhook(receiver, title="Sales", description="Help & <plan>") is None
     [arrived] = receiver.received
     assert (arrived.method, arrived.target) == ("POST", f"/services/{SECRET}")
@@ -95,7 +95,7 @@ async def test_a_message_is_posted_to_the_webhook(receiver: HttpReceiver) -> Non
     ],
 )
 async def test_an_error_of_the_webhook_is_the_services_the_messages_or_the_channels(
-    receiver: HttpReceiver, status: int, body: str, kind: type[Exception]
+    receiver: FakeService, status: int, body: str, kind: type[Exception]
 ) -> None:
     receiver.answer = Answer(status, body.encode(), {"X-Echo": SECRET})
     with pytest.raises(kind) as caught:
@@ -104,7 +104,7 @@ async def test_an_error_of_the_webhook_is_the_services_the_messages_or_the_chann
     assert SECRET not in everything_said(caught.value)
 
 
-async def test_a_removed_webhook_says_what_to_do(receiver: HttpReceiver) -> None:
+async def test_a_removed_webhook_says_what_to_do(receiver: FakeService) -> None:
     receiver.answer = Answer(404, b"no_service")
     with pytest.raises(ChannelError) as caught:
         await post_to_webhook(receiver)
@@ -113,7 +113,7 @@ async def test_a_removed_webhook_says_what_to_do(receiver: HttpReceiver) -> None
     )
 
 
-async def test_the_body_of_an_unknown_error_is_not_repeated(receiver: HttpReceiver) -> None:
+async def test_the_body_of_an_unknown_error_is_not_repeated(receiver: FakeService) -> None:
     receiver.answer = Answer(400, b"<html>nobody knows</html>")
     with pytest.raises(PermanentError) as caught:
         await post_to_webhook(receiver)
@@ -121,14 +121,14 @@ async def test_the_body_of_an_unknown_error_is_not_repeated(receiver: HttpReceiv
 
 
 @pytest.mark.parametrize("post", [post_to_webhook, post_as_bot])
-async def test_a_429_waits_as_long_as_slack_says(receiver: HttpReceiver, post: Any) -> None:
+async def test_a_429_waits_as_long_as_slack_says(receiver: FakeService, post: Any) -> None:
     receiver.answer = bot_says(429, {"Retry-After": "30"}, ok=False, error="ratelimited")
     with pytest.raises(RateLimitedError) as caught:
         await post(receiver)
     assert caught.value.retry_after == 30.0
 
 
-async def test_a_bot_posts_to_its_channel(receiver: HttpReceiver) -> None:
+async def test_a_bot_posts_to_its_channel(receiver: FakeService) -> None:
     receiver.answer = bot_says(ok=True, channel="C012345", ts="1503435956.000247")
     assert await post_as_bot(receiver, description="hello") == "C012345:1503435956.000247"
     [arrived] = receiver.received
@@ -137,14 +137,14 @@ async def test_a_bot_posts_to_its_channel(receiver: HttpReceiver) -> None:
     assert arrived.json() == {"channel": "C012345", "text": "hello"}
 
 
-async def test_an_answer_without_a_place_gives_no_reference(receiver: HttpReceiver) -> None:
+async def test_an_answer_without_a_place_gives_no_reference(receiver: FakeService) -> None:
     receiver.answer = bot_says(ok=True)
     assert await post_as_bot(receiver) is None
 
 
 @pytest.mark.parametrize("place", [{"channel": "C012345", "ts": "1.2"}, {}])
 async def test_a_long_post_whose_answer_is_cut_was_made(
-    receiver: HttpReceiver, place: dict[str, str]
+    receiver: FakeService, place: dict[str, str]
 ) -> None:
     receiver.answer = Answer(
         body=json.dumps({"ok": True} | place | {"message": {"text": "😀" * 40_000}}).encode()
@@ -172,7 +172,7 @@ async def test_a_long_post_whose_answer_is_cut_was_made(
     ],
 )
 async def test_a_refusal_of_whatever_the_channel_sends_is_the_channels(
-    receiver: HttpReceiver, code: str
+    receiver: FakeService, code: str
 ) -> None:
     receiver.answer = bot_says(ok=False, error=code)
     with pytest.raises(ChannelError) as caught:
@@ -182,7 +182,7 @@ async def test_a_refusal_of_whatever_the_channel_sends_is_the_channels(
 
 
 @pytest.mark.parametrize("code", ["invalid_arguments", "msg_too_long", "no_text"])
-async def test_a_refusal_of_one_message_is_permanent(receiver: HttpReceiver, code: str) -> None:
+async def test_a_refusal_of_one_message_is_permanent(receiver: FakeService, code: str) -> None:
     receiver.answer = bot_says(ok=False, error=code)
     with pytest.raises(PermanentError, match=f"^Slack refused the message .{code}.: "):
         await post_as_bot(receiver)
@@ -193,7 +193,7 @@ async def test_a_refusal_of_one_message_is_permanent(receiver: HttpReceiver, cod
     ["internal_error", "fatal_error", "service_unavailable", "request_timeout", "something_new"],
 )
 async def test_a_failure_of_slack_s_own_and_an_unknown_error_are_temporary(
-    receiver: HttpReceiver, code: str
+    receiver: FakeService, code: str
 ) -> None:
     receiver.answer = bot_says(ok=False, error=code)
     with pytest.raises(TemporaryError, match=f"\\({code}\\)") as caught:
@@ -202,7 +202,7 @@ async def test_a_failure_of_slack_s_own_and_an_unknown_error_are_temporary(
 
 
 @pytest.mark.parametrize("code", ["ratelimited", "rate_limited"])
-async def test_a_rate_limit_in_words_is_a_rate_limit(receiver: HttpReceiver, code: str) -> None:
+async def test_a_rate_limit_in_words_is_a_rate_limit(receiver: FakeService, code: str) -> None:
     receiver.answer = bot_says(200, {"Retry-After": "12"}, ok=False, error=code)
     with pytest.raises(RateLimitedError) as caught:
         await post_as_bot(receiver)
@@ -222,7 +222,7 @@ async def test_a_rate_limit_in_words_is_a_rate_limit(receiver: HttpReceiver, cod
     ],
 )
 async def test_an_answer_that_is_none_of_slack_s_is_temporary_and_not_repeated(
-    receiver: HttpReceiver, body: bytes
+    receiver: FakeService, body: bytes
 ) -> None:
     receiver.answer = Answer(200, body)
     with pytest.raises(TemporaryError) as caught:
@@ -236,7 +236,7 @@ async def test_an_answer_that_is_none_of_slack_s_is_temporary_and_not_repeated(
     ("status", "kind"), [(302, PermanentError), (401, ChannelError), (502, TemporaryError)]
 )
 async def test_a_status_of_the_api_is_temporary_or_permanent(
-    receiver: HttpReceiver, status: int, kind: type[Exception]
+    receiver: FakeService, status: int, kind: type[Exception]
 ) -> None:
     receiver.answer = Answer(status, TOKEN.encode())
     with pytest.raises(kind) as caught:

@@ -17,10 +17,9 @@ import pytest
 from almenara import ChannelError, RateLimitedError, TemporaryError
 from almenara.egress import Egress, configure
 from almenara.plugin import build_settings
+from almenara.testing import Answer, FakeService, SmtpSink
 from tests.plugins.documented import SECRET, SERVICES, SID, says
-from tests.plugins.http_receiver import Answer, HttpReceiver
 from tests.plugins.shipped import load
-from tests.plugins.smtp_receiver import SmtpReceiver
 
 
 @dataclass(frozen=True)
@@ -195,8 +194,8 @@ EACH = pytest.mark.parametrize("check", CHECKS, ids=lambda one: one.name)
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[HttpReceiver]:
-    async with HttpReceiver() as one:
+async def receiver() -> AsyncIterator[FakeService]:
+    with FakeService() as one:
         yield one
 
 
@@ -225,7 +224,7 @@ def built(check: Check, url: str) -> Any:
 
 @EACH
 async def test_a_service_that_would_take_a_message_is_told_from_others(
-    check: Check, receiver: HttpReceiver
+    check: Check, receiver: FakeService
 ) -> None:
     receiver.queue.extend(answer for _, _, answer in check.asked)
     assert await built(check, receiver.url).verify() == check.sentence
@@ -236,7 +235,7 @@ async def test_a_service_that_would_take_a_message_is_told_from_others(
 
 @EACH
 async def test_a_refusal_says_whose_fault_it_is_and_tells_no_secret(
-    check: Check, receiver: HttpReceiver
+    check: Check, receiver: FakeService
 ) -> None:
     for answer, kind, words in check.refusals:
         receiver.queue.extend([*(one for _, _, one in check.asked[:-1]), answer])
@@ -251,7 +250,7 @@ async def test_a_refusal_says_whose_fault_it_is_and_tells_no_secret(
             await built(check, f"http://127.0.0.1:{taken.getsockname()[1]}").verify()
 
 
-async def test_the_token_goes_with_the_question(receiver: HttpReceiver) -> None:
+async def test_the_token_goes_with_the_question(receiver: FakeService) -> None:
     for check in CHECKS:
         receiver.queue.extend(answer for _, _, answer in check.asked)
         await built(check, receiver.url).verify()
@@ -262,13 +261,13 @@ async def test_the_token_goes_with_the_question(receiver: HttpReceiver) -> None:
     assert validated.json()["device"] == "phone"
 
 
-async def test_gotify_is_given_nothing_that_it_could_send(receiver: HttpReceiver) -> None:
+async def test_gotify_is_given_nothing_that_it_could_send(receiver: FakeService) -> None:
     receiver.answer = says(400)
     await channel("Gotify", server=receiver.url, token=SECRET).verify()
     assert receiver.received[0].json() == {}
 
 
-async def test_an_incoming_webhook_of_slack_has_no_check(receiver: HttpReceiver) -> None:
+async def test_an_incoming_webhook_of_slack_has_no_check(receiver: FakeService) -> None:
     with pytest.raises(NotImplementedError, match="no silent check of an incoming webhook"):
         await channel("Slack", webhook_url=f"{receiver.url}/services/{SECRET}").verify()
     assert receiver.received == []
@@ -283,7 +282,7 @@ def test_others_have_none(plugin: str) -> None:
 
 
 async def test_mail_says_whether_a_login_was_tried() -> None:
-    with SmtpReceiver() as receiver:
+    with SmtpSink() as receiver:
         values = {"server": receiver.host, "port": receiver.port, "from": "a@example.org"}
         mail = channel("Email", **values, to=["b@example.org"])
         said = await mail.verify()

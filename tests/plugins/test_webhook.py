@@ -20,7 +20,7 @@ import almenara
 from almenara import ChannelError, PermanentError, RateLimitedError, TemporaryError
 from almenara.egress import Egress, configure
 from almenara.plugin import build_settings
-from tests.plugins.http_receiver import Answer, HttpReceiver
+from almenara.testing import Answer, FakeService
 from tests.plugins.shipped import a_message, load
 
 SECRET = "s3cr3t-t0ken"
@@ -28,8 +28,8 @@ KEY = "whsec_" + base64.b64encode(b"0123456789abcdefghijklmnopqrstuv").decode()
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[HttpReceiver]:
-    async with HttpReceiver() as receiver:
+async def receiver() -> AsyncIterator[FakeService]:
+    with FakeService() as receiver:
         yield receiver
 
 
@@ -57,7 +57,7 @@ def everything_said(error: BaseException) -> str:
     return "\n".join([*traceback.format_exception(error), str(error), repr(error)])
 
 
-async def test_a_message_arrives_as_json(receiver: HttpReceiver) -> None:
+async def test_a_message_arrives_as_json(receiver: FakeService) -> None:
     message = {"title": "¿Cuánto?", "tags": ["a"], "data": {"order": [1, None]}, "priority": 1}
     assert await send(f"{receiver.url}/hook?k=v", message=message) is None
     [arrived] = receiver.received
@@ -68,7 +68,7 @@ async def test_a_message_arrives_as_json(receiver: HttpReceiver) -> None:
     assert arrived.headers["webhook-id"] == a_message().idempotency_key
 
 
-async def test_the_signature_is_verified_by_standard_webhooks(receiver: HttpReceiver) -> None:
+async def test_the_signature_is_verified_by_standard_webhooks(receiver: FakeService) -> None:
     await send(receiver.url, secret=KEY, message={"description": "ñ 😀 </script>"})
     [arrived] = receiver.received
     verifier = standardwebhooks.Webhook(KEY)
@@ -88,33 +88,33 @@ async def test_the_specification_s_own_example_of_a_signature_is_met() -> None:
     )
 
 
-async def test_without_a_secret_nothing_is_signed(receiver: HttpReceiver) -> None:
+async def test_without_a_secret_nothing_is_signed(receiver: FakeService) -> None:
     await send(receiver.url)
     assert "webhook-signature" not in receiver.received[0].headers
     assert receiver.received[0].headers["webhook-timestamp"].isdigit()
 
 
-async def test_attempts_of_one_delivery_carry_one_id(receiver: HttpReceiver) -> None:
+async def test_attempts_of_one_delivery_carry_one_id(receiver: FakeService) -> None:
     await send(receiver.url, secret=KEY)
     await send(receiver.url, secret=KEY)
     ids = {arrived.headers["webhook-id"] for arrived in receiver.received}
     assert ids == {a_message().idempotency_key}
 
 
-async def test_headers_of_the_channel_are_sent(receiver: HttpReceiver) -> None:
+async def test_headers_of_the_channel_are_sent(receiver: FakeService) -> None:
     await send(receiver.url, headers={"Authorization": "Bearer t", "user-agent": "Mine"})
     headers = receiver.received[0].headers
     assert headers["Authorization"] == "Bearer t"
     assert headers.getall("User-Agent") == ["Mine"]
 
 
-async def test_the_receiver_s_own_id_is_the_reference(receiver: HttpReceiver) -> None:
+async def test_the_receiver_s_own_id_is_the_reference(receiver: FakeService) -> None:
     receiver.answer = Answer(status=202, headers={"Webhook-Id": "r-1"})
     assert await send(receiver.url) == "r-1"
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
-async def test_any_2xx_is_sent(receiver: HttpReceiver, status: int) -> None:
+async def test_any_2xx_is_sent(receiver: FakeService, status: int) -> None:
     receiver.answer = Answer(status=status, body=b"" if status == 204 else b"whatever")
     assert await send(receiver.url) is None
 
@@ -139,7 +139,7 @@ async def test_any_2xx_is_sent(receiver: HttpReceiver, status: int) -> None:
     ],
 )
 async def test_a_status_is_the_services_the_messages_or_the_channels_and_holds_no_secret(
-    receiver: HttpReceiver, status: int, kind: type[Exception]
+    receiver: FakeService, status: int, kind: type[Exception]
 ) -> None:
     receiver.answer = Answer(
         status, SECRET.encode(), {"X-Echo": SECRET, "Location": f"{receiver.url}/{SECRET}"}
@@ -155,14 +155,14 @@ async def test_a_status_is_the_services_the_messages_or_the_channels_and_holds_n
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_a_retry_after_is_honoured(receiver: HttpReceiver, status: int) -> None:
+async def test_a_retry_after_is_honoured(receiver: FakeService, status: int) -> None:
     receiver.answer = Answer(status, headers={"Retry-After": "90"})
     with pytest.raises(TemporaryError) as caught:
         await send(receiver.url)
     assert caught.value.retry_after == 90.0
 
 
-async def test_an_oversized_answer_is_still_an_answer(receiver: HttpReceiver) -> None:
+async def test_an_oversized_answer_is_still_an_answer(receiver: FakeService) -> None:
     receiver.answer = Answer(body=b"x" * 1_000_000)
     assert await send(receiver.url) is None
 
@@ -216,7 +216,7 @@ def test_wrong_settings_are_refused_at_their_field(field: str, value: Any, says:
 @pytest.mark.parametrize("length", [24, 32, 64])
 @pytest.mark.parametrize("padded", [True, False])
 async def test_a_secret_of_any_allowed_length_signs(
-    receiver: HttpReceiver, length: int, padded: bool
+    receiver: FakeService, length: int, padded: bool
 ) -> None:
     secret = "whsec_" + base64.b64encode(b"k" * length).decode()
     await send(receiver.url, secret=secret if padded else secret.rstrip("="))
@@ -251,7 +251,7 @@ async def test_a_receiver_that_asks_for_a_certificate_gets_it() -> None:
     clients.configure_trust(context)
     context.verify_mode = ssl.CERT_REQUIRED
     own = {"authorities": authority.cert_pem.bytes().decode()}
-    async with HttpReceiver(tls=context) as receiver:
+    with FakeService(tls=context) as receiver:
         await send(receiver.url, **own, **presented(clients))
         assert len(receiver.received) == 1
         for wrong in (own | presented(trustme.CA()), own, presented(clients)):

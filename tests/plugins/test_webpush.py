@@ -25,7 +25,7 @@ import almenara
 from almenara import ChannelError, PermanentError, RateLimitedError, TemporaryError
 from almenara.egress import Egress, configure
 from almenara.plugin import build_settings, field_names, secret_fields
-from tests.plugins.http_receiver import Answer, HttpReceiver
+from almenara.testing import Answer, FakeService
 from tests.plugins.push_service import (
     Browser,
     b64url,
@@ -49,8 +49,8 @@ def pem(key: Any, password: bytes | None = None) -> str:
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[HttpReceiver]:
-    async with HttpReceiver() as receiver:
+async def receiver() -> AsyncIterator[FakeService]:
+    with FakeService() as receiver:
         receiver.answer = TAKEN
         yield receiver
 
@@ -115,7 +115,7 @@ def test_what_opens_pushes_here_opens_the_example_of_rfc_8188() -> None:
 
 
 async def test_the_browser_reads_the_message_and_the_service_knows_the_sender(
-    receiver: HttpReceiver,
+    receiver: FakeService,
 ) -> None:
     browser = Browser()
     text = 'Señal 😀 "quoted"\n漢字'
@@ -143,7 +143,7 @@ async def test_the_browser_reads_the_message_and_the_service_knows_the_sender(
 
 
 async def test_attempts_of_one_delivery_have_one_tag_and_never_the_same_bytes(
-    receiver: HttpReceiver,
+    receiver: FakeService,
 ) -> None:
     channel = built(Browser().subscription(receiver.url))
     for key in ("one", "one", "two"):
@@ -153,7 +153,7 @@ async def test_attempts_of_one_delivery_have_one_tag_and_never_the_same_bytes(
     assert first.body[:86] != again.body[:86]
 
 
-async def test_the_priority_is_the_urgency(receiver: HttpReceiver) -> None:
+async def test_the_priority_is_the_urgency(receiver: FakeService) -> None:
     channel = built(Browser().subscription(receiver.url))
     for number in range(1, 6):
         await send(channel, priority=number)
@@ -162,7 +162,7 @@ async def test_the_priority_is_the_urgency(receiver: HttpReceiver) -> None:
 
 
 @pytest.mark.parametrize("text", ["x", "😀", '"\\', "\x01", "\n", "word "])
-async def test_a_text_of_any_length_fits_into_one_record(receiver: HttpReceiver, text: str) -> None:
+async def test_a_text_of_any_length_fits_into_one_record(receiver: FakeService, text: str) -> None:
     browser = Browser()
     channel = built(browser.subscription(receiver.url))
     many = {f"key{number}": "x" * 100 for number in range(20)}
@@ -177,7 +177,7 @@ async def test_a_text_of_any_length_fits_into_one_record(receiver: HttpReceiver,
 
 
 async def test_a_key_may_be_pem_and_is_read_from_the_environment(
-    receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+    receiver: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     subscriptions = [Browser().subscription(f"{receiver.url}/{number}") for number in range(2)]
     monkeypatch.setenv("WEBPUSH_PRIVATE_KEY", pem(KEY))
@@ -208,7 +208,7 @@ async def test_a_key_may_be_pem_and_is_read_from_the_environment(
     ],
 )
 async def test_what_a_push_service_refuses_stops_waits_or_is_tried_again(
-    receiver: HttpReceiver, status: int, kind: type[Exception], says: str
+    receiver: FakeService, status: int, kind: type[Exception], says: str
 ) -> None:
     receiver.answer = Answer(status, SECRET.encode(), {"Retry-After": "30"})
     with pytest.raises(kind, match=says) as caught:
@@ -222,7 +222,7 @@ async def test_what_a_push_service_refuses_stops_waits_or_is_tried_again(
 
 
 async def test_one_that_has_taken_it_is_not_pushed_to_again_for_another(
-    receiver: HttpReceiver,
+    receiver: FakeService,
 ) -> None:
     here, gone, away = (Browser() for _ in range(3))
     channel = built(
@@ -244,7 +244,7 @@ async def test_one_that_has_taken_it_is_not_pushed_to_again_for_another(
     assert SECRET not in receipt.detail
 
 
-async def test_when_nobody_has_taken_it_what_may_pass_decides(receiver: HttpReceiver) -> None:
+async def test_when_nobody_has_taken_it_what_may_pass_decides(receiver: FakeService) -> None:
     channel = built(*(Browser().subscription(f"{receiver.url}/{number}") for number in range(3)))
     for statuses, kind in (
         ((410, 503, 413), TemporaryError),

@@ -19,7 +19,7 @@ from almenara import PermanentError, TemporaryError
 from almenara.egress import Egress
 from almenara.egress.failures import reason_of
 from almenara.egress.resolver import AddressInfo
-from tests.plugins.http_receiver import Answer, HttpReceiver
+from almenara.testing import Answer, FakeService
 
 SECRET = "s3cr3t-t0ken"
 PATH = f"/services/{SECRET}?key={SECRET}"
@@ -184,7 +184,7 @@ async def test_endless_interim_answers_are_a_timeout(egress: Egress) -> None:
 async def test_a_certificate_that_nobody_trusts_is_temporary_and_named(egress: Egress) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
-    async with HttpReceiver(tls=context) as receiver:
+    with FakeService(tls=context) as receiver:
         text = await fails(egress, receiver.url, TemporaryError)
         assert receiver.received == []
     assert text.startswith(f"The certificate of {receiver.url} is not to be trusted (")
@@ -196,14 +196,14 @@ def test_a_number_of_the_tls_library_is_not_taken_for_one_of_the_systems() -> No
 
 
 async def test_tls_to_a_server_without_it_is_temporary(egress: Egress) -> None:
-    async with HttpReceiver() as receiver:
+    with FakeService() as receiver:
         origin = receiver.url.replace("http:", "https:")
         text = await fails(egress, origin, TemporaryError)
     assert origin in text
 
 
 async def test_a_redirect_to_a_secret_place_tells_nothing(egress: Egress) -> None:
-    async with HttpReceiver() as receiver:
+    with FakeService() as receiver:
         receiver.answer = Answer(status=302, headers={"Location": f"{receiver.url}/{SECRET}"})
         response = await egress.request("POST", receiver.url + PATH)
     assert SECRET not in repr(response)
@@ -312,6 +312,6 @@ async def test_an_answer_may_come_after_some_hints(egress: Egress) -> None:
 
 
 async def test_a_header_value_may_hold_other_scripts_and_tabs(egress: Egress) -> None:
-    async with HttpReceiver() as receiver:
+    with FakeService() as receiver:
         await egress.request("POST", receiver.url, headers={"X-Name": "Ñandú\tx"})
     assert receiver.received[0].headers["X-Name"] == "Ñandú\tx"

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from almenara import ClientTls, PermanentError, SecretStr, TemporaryError
 from almenara.egress import Egress
-from tests.plugins.http_receiver import HttpReceiver
+from almenara.testing import FakeService
 
 AUTHORITY = trustme.CA()
 CLIENTS = trustme.CA()
@@ -48,8 +48,8 @@ def asking() -> ssl.SSLContext:
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[HttpReceiver]:
-    async with HttpReceiver(tls=asking()) as receiver:
+async def receiver() -> AsyncIterator[FakeService]:
+    with FakeService(tls=asking()) as receiver:
         yield receiver
 
 
@@ -61,7 +61,7 @@ async def egress() -> AsyncIterator[Egress]:
 
 
 async def test_a_server_that_asks_for_a_certificate_gets_it(
-    egress: Egress, receiver: HttpReceiver
+    egress: Egress, receiver: FakeService
 ) -> None:
     tls = ClientTls(authorities=pem(AUTHORITY), **presented(CLIENTS))  # type: ignore[arg-type]  # of one dict
     for _ in range(2):
@@ -69,7 +69,7 @@ async def test_a_server_that_asks_for_a_certificate_gets_it(
 
 
 async def test_one_that_it_does_not_know_is_not_let_in(
-    egress: Egress, receiver: HttpReceiver
+    egress: Egress, receiver: FakeService
 ) -> None:
     stranger = ClientTls(authorities=pem(AUTHORITY), **presented(trustme.CA()))  # type: ignore[arg-type]  # of one dict
     nobody = ClientTls(authorities=pem(AUTHORITY))
@@ -80,7 +80,7 @@ async def test_one_that_it_does_not_know_is_not_let_in(
 
 
 async def test_a_connection_is_not_lent_to_who_presents_something_else(
-    egress: Egress, receiver: HttpReceiver
+    egress: Egress, receiver: FakeService
 ) -> None:
     known = ClientTls(authorities=pem(AUTHORITY), **presented(CLIENTS))  # type: ignore[arg-type]  # of one dict
     await egress.request("GET", receiver.url, tls=known)
@@ -92,7 +92,7 @@ async def test_a_connection_is_not_lent_to_who_presents_something_else(
 
 
 async def test_own_authorities_stand_in_for_the_systems(
-    egress: Egress, receiver: HttpReceiver
+    egress: Egress, receiver: FakeService
 ) -> None:
     other = ClientTls(authorities=pem(trustme.CA()), **presented(CLIENTS))  # type: ignore[arg-type]  # of one dict
     with pytest.raises(TemporaryError, match="not to be trusted"):
@@ -105,9 +105,8 @@ async def test_own_authorities_stand_in_for_the_systems(
 
 
 async def test_without_tls_nothing_is_presented_and_nothing_sent(egress: Egress) -> None:
-    async with HttpReceiver() as plain:
-        with pytest.raises(PermanentError, match="https"):
-            await egress.request("POST", plain.url, tls=ClientTls())
+    with FakeService() as plain, pytest.raises(PermanentError, match="https"):
+        await egress.request("POST", plain.url, tls=ClientTls())
     assert plain.received == []
 
 

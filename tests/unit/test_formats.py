@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from almenara.formats import as_chat_marks, as_html, as_markdown, as_text, cut, measure
+from almenara.formats import as_chat_marks, as_html, as_markdown, as_mrkdwn, as_text, cut, measure
 from tests.plugins.shipped import a_message
 
 MARKDOWN = """\
@@ -42,7 +42,7 @@ HTML = (
     "<pre>  x\n  y</pre><blockquote>q</blockquote><table><tr><th>a</th><td>b</td></tr>"
     "<tr><td>c<td>d</table><script>x</script><img alt='a cat'><a href='javascript:x'>end</a>"
 )
-WRITERS = [as_text, as_markdown, as_html, as_chat_marks]
+WRITERS = [as_text, as_markdown, as_html, as_chat_marks, as_mrkdwn]
 FORMATS = st.sampled_from(["text", "markdown", "html"])
 TEXTS = st.text() | st.text(st.sampled_from("*_`~[]()<>#-+>&!\\\n ab/=\"'1."), max_size=300)
 
@@ -224,6 +224,21 @@ def test_a_link_whose_label_is_its_address_is_not_written_twice() -> None:
     assert as_text(message(mail, "html")) == "a@b.example site (https://x.example)"
 
 
+def test_a_link_without_a_label_shows_its_address() -> None:
+    link = "[](https://a.example) b [*c*](https://d.example)"
+    assert as_text(message(link, "markdown")) == "https://a.example b c (https://d.example)"
+    html = "<a href='https://a.example'><img></a> <a href='https://b.example'><img alt=c></a>"
+    assert as_text(message(html, "html")) == "https://a.example c (https://b.example)"
+    assert as_chat_marks(message(html, "html")) == (
+        "<https://a.example|https://a.example> <https://b.example|c>"
+    )
+
+
+def test_a_heading_is_not_made_bold_twice() -> None:
+    assert as_markdown(message("# **Now** or *never*", "markdown")) == "**Now or *never***"
+    assert as_html(message("<h1><b>Now</b> or</h1>", "html")) == "<b>Now or</b>"
+
+
 def test_what_is_never_closed_or_never_opened_is_read_all_the_same() -> None:
     html = "</b></li></ul><b>bold <i>both</b> plain<p>two<ul><li>one</p><blockquote>q"
     assert as_html(message(html, "html")) == (
@@ -235,6 +250,33 @@ def test_what_is_never_closed_or_never_opened_is_read_all_the_same() -> None:
     assert as_text(message("<head>x</head><style>y</style>z", "html")) == "z"
     assert as_text(message("<ol start=x><li>a</ol>", "html")) == "1. a"
     assert as_text(message("<li>alone", "html")) == "• alone"
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("I <3 you", "I <3 you"),
+        ("<!-- hidden --><p>seen", "seen"),
+        ("seen<!-- never ended <p>hidden", "seen"),
+        ("seen <a href='x", "seen"),
+        ("<script>never ended", "<script>never ended"),
+        ("<title>x</title></title>a", "a"),
+        ("<p>a</p>\n\n\n<p>b</p>", "a\n\nb"),
+        ("<a>no target</a><img>", "no target"),
+        ("<a href='https://example.org'></a>", "https://example.org"),
+        ("Tom &amp; Jerry &", "Tom & Jerry &"),
+    ],
+)
+def test_odd_html_gives_what_a_browser_shows(html: str, text: str) -> None:
+    assert as_text(message(html, "html")) == text
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("bomb", ["<!--", "<a ", "<a b='", "</a", "<?", "<![CDATA[", "&a", "<"])
+def test_html_made_to_be_slow_is_read_all_the_same(bomb: str) -> None:
+    # html.parser's close() needs minutes for some of these.
+    html = "<p>before</p>" + bomb * (250_000 // len(bomb))
+    assert as_text(message(html, "html")).startswith("before")
 
 
 def test_what_is_nested_without_end_is_read_to_some_depth() -> None:

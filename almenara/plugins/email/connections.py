@@ -9,12 +9,8 @@ kept connection that proved dead before the server was told that data follows.
 from __future__ import annotations
 
 import asyncio
-import socket
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from typing import Literal
 
 from aiosmtplib import (
     SMTP,
@@ -25,47 +21,31 @@ from aiosmtplib import (
 )
 from aiosmtplib.response import SMTPResponse
 
-from almenara import ChannelError, TemporaryError
+from almenara import TemporaryError
 
+from .opening import Door, closed_on_failure
 from .rendering import Mail
 
 CONNECTION_COUNT = 4
 IDLE_SECONDS = 30.0
-Tls = Literal["none", "starttls", "implicit"]
-USUAL_PORTS: dict[Tls, int] = {"none": 25, "starttls": 587, "implicit": 465}
 #: The server closes the connection.
 _CLOSING = 421
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """A mail server, and how to come in."""
-
-    host: str
-    port: int
-    tls: Tls = "none"
-    username: str = ""
-    password: str = field(default="", repr=False)
-    validate_certs: bool = True
-    #: For each step on the network: connecting, one command and its reply.
-    timeout_seconds: float = 10.0
-
-    @property
-    def place(self) -> str:
-        """The server in error texts."""
-        return f"{self.host}:{self.port}"
-
-
 class Connections:
-    """The connections of one event loop; never to be used from another."""
+    """The connections of one event loop; never to be used from another.
 
-    def __init__(self, server: Server, *, idle_seconds: float = IDLE_SECONDS) -> None:
-        self._server = server
+    Args:
+        door: opens them.
+        idle_seconds: how long one is kept between mails.
+    """
+
+    def __init__(self, door: Door, *, idle_seconds: float = IDLE_SECONDS) -> None:
+        self.door = door
         self._idle_seconds = idle_seconds
         self._slots = asyncio.Semaphore(CONNECTION_COUNT)
         self._idle: dict[SMTP, asyncio.TimerHandle] = {}
         self._leaving: set[asyncio.Task[None]] = set()
-        self._tls: ssl.SSLContext | None = None
         self._closed = False
 
     async def send(self, mail: Mail) -> dict[str, SMTPResponse]:
@@ -77,7 +57,7 @@ class Connections:
         """
         async with self._slot():
             client, refused = await self._announce(mail)
-            async with _closed_on_failure(client):
+            async with closed_on_failure(client):
                 await client.data(mail.content)
             self._keep(client)
         return refused
@@ -85,8 +65,8 @@ class Connections:
     async def check(self) -> None:
         """Connect, log in and leave on a new connection."""
         async with self._slot():
-            client = await self._open()
-            async with _closed_on_failure(client):
+            client = await self.door.open()
+            async with closed_on_failure(client):
                 await client.noop()
                 await client.quit()
 
@@ -101,11 +81,11 @@ class Connections:
     async def _slot(self) -> AsyncIterator[None]:
         """Wait for leave to use a connection, as long as one step may take."""
         try:
-            async with asyncio.timeout(self._server.timeout_seconds):
+            async with asyncio.timeout(self.door.server.timeout_seconds):
                 await self._slots.acquire()
         except TimeoutError as error:
             raise TemporaryError(
-                f"All {CONNECTION_COUNT} connections to the mail server {self._server.place} "
+                f"All {CONNECTION_COUNT} connections to the mail server {self.door.server.place} "
                 "stayed busy; lower the channel's concurrency if this lasts."
             ) from error
         try:
@@ -122,7 +102,7 @@ class Connections:
             except (SMTPException, OSError) as error:
                 if not _lost(error):
                     raise
-        client = await self._open()
+        client = await self.door.open()
         return client, await _envelope(client, mail)
 
     def _take(self) -> SMTP | None:
@@ -146,65 +126,11 @@ class Connections:
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
-    async def _open(self) -> SMTP:
-        server = self._server
-        client = SMTP(
-            hostname=server.host,
-            port=server.port,
-            # Replaced below; without one, aiosmtplib asks the DNS, with no limit of time.
-            local_hostname="localhost",
-            timeout=server.timeout_seconds,
-            use_tls=server.tls == "implicit",
-            start_tls=False,
-            tls_context=await self._tls_context(),
-        )
-        async with _closed_on_failure(client):
-            await client.connect()
-            client.local_hostname = _own_name(client)
-            if server.tls == "starttls":
-                await self._upgrade(client)
-            if server.username:
-                await self._log_in(client)
-        return client
-
-    async def _upgrade(self, client: SMTP) -> None:
-        await client.ehlo()
-        if not client.supports_extension("starttls"):
-            raise TemporaryError(
-                f"The mail server {self._server.place} does not offer STARTTLS; nothing is "
-                "sent without it: check `port`, or set `ssl_tls` instead of `starttls`."
-            )
-        await client.starttls()
-
-    async def _log_in(self, client: SMTP) -> None:
-        await client.ehlo()
-        if not client.supported_auth_methods:
-            raise ChannelError(
-                f"The mail server {self._server.place} offers no login by password here: set "
-                "`starttls` or `ssl_tls`, or leave out `username`."
-            )
-        await client.login(self._server.username, self._server.password)
-
-    async def _tls_context(self) -> ssl.SSLContext | None:
-        """Make the TLS context, once; in a thread, because it reads the certificate store."""
-        if self._tls is None and self._server.tls != "none":
-            self._tls = await asyncio.to_thread(_new_context, self._server.validate_certs)
-        return self._tls
-
-
-@asynccontextmanager
-async def _closed_on_failure(client: SMTP) -> AsyncIterator[None]:
-    try:
-        yield
-    except BaseException:  # a cancelled conversation is out of step for ever
-        client.close()
-        raise
-
 
 async def _envelope(client: SMTP, mail: Mail) -> dict[str, SMTPResponse]:
     """Name the sender and the recipients; return the refused ones, if others were taken."""
     refused: list[SMTPRecipientRefused] = []
-    async with _closed_on_failure(client):
+    async with closed_on_failure(client):
         if client.is_ehlo_or_helo_needed:
             await client.ehlo()
         sized = client.supports_extension("size")
@@ -234,20 +160,3 @@ def _lost(error: Exception) -> bool:
     if isinstance(error, SMTPResponseException):
         return error.code == _CLOSING
     return isinstance(error, OSError)
-
-
-def _own_name(client: SMTP) -> str:
-    """Return the name for EHLO: the host's, or the address when that is no full name."""
-    name = socket.gethostname()
-    if "." in name and name.isascii():
-        return name
-    address = str(client.get_transport_info("sockname")[0])
-    return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
-
-
-def _new_context(validate_certs: bool) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if not validate_certs:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

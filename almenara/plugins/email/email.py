@@ -3,70 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Self, TypedDict
-
-from aiosmtplib.response import SMTPResponse
-from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, Field, model_validator
-from pydantic_settings import SettingsConfigDict
+from typing import TypedDict
 
 from almenara import (
     BackgroundTasks,
     Message,
     PermanentError,
-    PluginSettings,
     Receipt,
-    SecretStr,
 )
 
-from .connections import USUAL_PORTS, Connections, Server, Tls
+from .connections import Connections
 from .failures import describe_refused, explained
+from .oauth import Tokens, grant_of
+from .opening import USUAL_PORTS, Door, Server, Tls
 from .rendering import Mail, Sender, readable, render
-
-#: A host name, an IPv4 or an IPv6 address, by its letters.
-_HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}")
-
-
-def _address(value: str) -> str:
-    """Check one address by its form alone; a domain name is written in ASCII (IDNA)."""
-    try:
-        valid = validate_email(
-            value,
-            check_deliverability=False,
-            globally_deliverable=False,  # a relay in the house may know names without a dot
-            allow_smtputf8=False,
-        )
-    except EmailNotValidError as error:
-        raise ValueError(f"must be one address such as ana@example.org. {error}") from error
-    return str(valid.ascii_email)
-
-
-def _host(value: str) -> str:
-    """Check a host name by its form; the network would fail on it with a worse error."""
-    try:
-        written = value.encode("idna").decode("ascii")
-    except UnicodeError:
-        written = ""
-    if not _HOST.fullmatch(written):
-        raise ValueError("must be a host name such as smtp.example.org, or an address")
-    return value
-
-
-def _pattern(value: str) -> str:
-    """Check what recipients are compared with: an address, or all of one domain."""
-    beginning, _, domain = value.rpartition("@")
-    if beginning == "*":
-        return "*@" + _address(f"anybody@{domain}").rpartition("@")[2].lower()
-    if "*" in value:
-        raise ValueError("a * stands alone before the @: *@example.org")
-    return _address(value).lower()
-
-
-Address = Annotated[str, AfterValidator(_address)]
-Pattern = Annotated[str, AfterValidator(_pattern)]
+from .settings import MailSettings, check_address
 
 
 class _Addressed(TypedDict):
@@ -84,68 +37,11 @@ class Email:
     as one. The Message-ID is the receipt's reference.
     """
 
-    class Settings(PluginSettings):
+    class Settings(MailSettings):
         """What a mail channel needs to know; in the environment each name begins with MAIL_."""
-
-        model_config = SettingsConfigDict(env_prefix="MAIL_", env_ignore_empty=True)
-
-        server: Annotated[str, AfterValidator(_host)] = Field(
-            description="The mail server's name or address."
-        )
-        port: int | None = Field(
-            default=None,
-            ge=1,
-            le=65535,
-            description="Its port. Absent: 465 with `ssl_tls`, 587 with `starttls`, else 25.",
-        )
-        username: str = Field(default="", description="The login; absent: no login.")
-        password: SecretStr = Field(default=SecretStr(""), description="The login's password.")
-        from_: Address = Field(alias="from", description="The address the mail comes from.")
-        from_name: str = Field(
-            default="", max_length=200, description="The name shown before that address."
-        )
-        to: list[Address] = Field(
-            min_length=1,
-            max_length=100,
-            description="Who gets the mail: one or more addresses, with commas.",
-        )
-        allow_to: list[Pattern] = Field(
-            default=[],
-            max_length=100,
-            description="Which recipients a message may name in its own `to`, in place of these: "
-            "addresses, or all of a domain as `*@example.org`, with commas. Absent: none.",
-        )
-        reply_to: Address | None = Field(
-            default=None, description="Where answers go, if not to `from`."
-        )
-        starttls: bool = Field(
-            default=False,
-            description="Encrypt after connecting (STARTTLS); never sends if that is not offered.",
-        )
-        ssl_tls: bool = Field(default=False, description="Encrypt from the first byte.")
-        validate_certs: bool = Field(
-            default=True, description="Check the server's certificate; off only for tests."
-        )
-        subject_prefix: str = Field(
-            default="", max_length=100, description="Stands before each subject."
-        )
-        timeout_seconds: float = Field(
-            default=10.0, ge=0.1, le=60, description="The longest wait for one step of the server."
-        )
-
-        @model_validator(mode="after")
-        def _check_tls(self) -> Self:
-            if self.starttls and self.ssl_tls:
-                raise ValueError(
-                    "starttls and ssl_tls exclude each other: take ssl_tls for port 465, "
-                    "starttls for port 587"
-                )
-            return self
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._server = _server(settings)
-        self._hidden = tuple(filter(None, (self._server.password, self._server.username)))
         self._connections: dict[asyncio.AbstractEventLoop, Connections] = {}
 
     async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> Receipt:
@@ -161,9 +57,13 @@ class Email:
             TemporaryError: the server does not take it now (4xx), or cannot be reached.
         """
         mail = await self._render(message)
-        with explained(self._server.place, self._hidden):
-            refused = await self._here().send(mail)
-        return Receipt(reference=mail.message_id, detail=self._detail(refused))
+        connections = self._here()
+        with explained(connections.door):
+            refused = await connections.send(mail)
+        detail = describe_refused(refused, connections.door.hidden()) if refused else None
+        return Receipt(
+            reference=mail.message_id, detail=detail and f"Refused by the server: {detail}"
+        )
 
     async def verify(self) -> str:
         """Connect, log in and leave; nothing is sent.
@@ -171,10 +71,11 @@ class Email:
         Raises:
             ChannelError, PermanentError, TemporaryError: as sending would.
         """
-        with explained(self._server.place, self._hidden):
-            await self._here().check()
-        done = "took the login" if self._server.username else "answers; no login is set"
-        return f"The mail server {self._server.place} {done}."
+        connections = self._here()
+        with explained(connections.door):
+            await connections.check()
+        done = "took the login" if connections.door.logs_in else "answers; no login is set"
+        return f"The mail server {connections.door.place} {done}."
 
     def preview(self, message: Message) -> dict[str, str]:
         """Return what a reader of the mail would see; nothing is sent.
@@ -197,7 +98,7 @@ class Email:
             ended = [other for other in self._connections if other.is_closed()]
             for other in ended:
                 del self._connections[other]
-            self._connections[loop] = Connections(self._server)
+            self._connections[loop] = Connections(_door(self._settings))
         return self._connections[loop]
 
     async def _render(self, message: Message) -> Mail:
@@ -225,7 +126,7 @@ class Email:
 
     def _allowed_one(self, written: str) -> str:
         try:
-            address = _address(written)
+            address = check_address(written)
         except ValueError as error:
             raise PermanentError(f"A recipient in the message's `to` {error}") from error
         domain = address.rpartition("@")[2]
@@ -235,10 +136,9 @@ class Email:
             )
         return address
 
-    def _detail(self, refused: Mapping[str, SMTPResponse]) -> str | None:
-        if not refused:
-            return None
-        return f"Refused by the server: {describe_refused(refused, self._hidden)}"
+
+def _door(settings: Email.Settings) -> Door:
+    return Door(_server(settings), _tokens(settings))
 
 
 def _server(settings: Email.Settings) -> Server:
@@ -253,3 +153,18 @@ def _server(settings: Email.Settings) -> Server:
         validate_certs=settings.validate_certs,
         timeout_seconds=settings.timeout_seconds,
     )
+
+
+def _tokens(settings: Email.Settings) -> Tokens | None:
+    """Return what keeps the access token, where the channel logs in by one."""
+    given = settings.oauth_access_token
+    grant = grant_of(
+        url=settings.oauth_token_url,
+        client_id=settings.oauth_client_id,
+        client_secret=settings.oauth_client_secret,
+        refresh_token=settings.oauth_refresh_token,
+        scope=settings.oauth_scope,
+    )
+    if given is None and grant is None:
+        return None
+    return Tokens(grant, given=given.get_secret_value() if given else "")

@@ -13,6 +13,7 @@ import re
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 from aiosmtplib import (
     SMTPAuthenticationError,
@@ -27,16 +28,31 @@ from almenara import ChannelError, PermanentError, TemporaryError
 _REPLY_LENGTH = 200
 #: The server wants a login, a stronger one, other credentials, or encryption (RFC 4954).
 _LOGIN_CODES = frozenset({530, 534, 535, 538})
+_CHALLENGE = 334
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
 
 
+class Known(Protocol):
+    """What an error says of a mail server, and what it must not."""
+
+    @property
+    def place(self) -> str:
+        """The server, as ``host:port``."""
+
+    @property
+    def advice(self) -> str:
+        """What to do about a refused login."""
+
+    def hidden(self) -> Sequence[str]:
+        """What a server may echo: the user name, the password, access tokens."""
+
+
 @contextmanager
-def explained(place: str, hidden: Sequence[str]) -> Iterator[None]:
+def explained(server: Known) -> Iterator[None]:
     """Turn what SMTP raises into the errors of the plugin contract.
 
     Args:
-        place: the server, as ``host:port``.
-        hidden: texts that a server may echo and no error may show: the user name, the password.
+        server: what is known of it, and which texts no error may show.
 
     Raises:
         ChannelError, PermanentError, TemporaryError: with no hidden text in them, nor in what
@@ -45,7 +61,10 @@ def explained(place: str, hidden: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except (SMTPException, OSError) as error:  # time-outs and TLS failures are OSErrors
-        raise _explain(error, place, hidden) from _scrub(error, hidden)
+        if isinstance(error, SMTPAuthenticationError):
+            raise _explain_login(error, server.place, server.advice) from _scrub(error, ())
+        hidden = server.hidden()
+        raise _explain(error, server.place, hidden) from _scrub(error, hidden)
 
 
 def reply_text(code: int, text: str, hidden: Sequence[str]) -> str:
@@ -66,6 +85,11 @@ def describe_refused(refused: Mapping[str, SMTPResponse], hidden: Sequence[str])
     )
 
 
+def is_refused_login(error: SMTPAuthenticationError) -> bool:
+    """Tell whether other credentials are needed; a challenge (334) asks for none that we have."""
+    return is_final(error.code) or error.code == _CHALLENGE
+
+
 def is_final(code: int) -> bool:
     """Tell whether a reply says that the same command would be refused again."""
     return 500 <= code <= 599  # noqa: PLR2004 -- RFC 5321, 4.2.1: permanent negative
@@ -76,8 +100,6 @@ def _explain(
 ) -> ChannelError | PermanentError | TemporaryError:
     if isinstance(error, SMTPRecipientsRefused):
         return _explain_recipients(error, place, hidden)
-    if isinstance(error, SMTPAuthenticationError):
-        return _explain_login(error, place)
     if isinstance(error, SMTPResponseException):
         kind: type[ChannelError | PermanentError | TemporaryError] = (
             PermanentError if is_final(error.code) else TemporaryError
@@ -99,13 +121,12 @@ def _explain_recipients(
     )
 
 
-def _explain_login(error: SMTPAuthenticationError, place: str) -> ChannelError | TemporaryError:
+def _explain_login(
+    error: SMTPAuthenticationError, place: str, advice: str
+) -> ChannelError | TemporaryError:
     """Explain by the code alone: what a server writes here may repeat the credentials."""
-    if is_final(error.code):
-        return ChannelError(
-            f"The mail server {place} refused the login ({error.code}): check `username` and "
-            "`password` of this channel; some providers want an app password."
-        )
+    if is_refused_login(error):
+        return ChannelError(f"The mail server {place} refused the login ({error.code}): {advice}.")
     return TemporaryError(f"The mail server {place} cannot check the login now ({error.code}).")
 
 

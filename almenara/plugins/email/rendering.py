@@ -17,11 +17,11 @@ from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime
 
-from almenara import Message
-
-from .plain_text import html_to_text
+from almenara import Message, as_html, as_text
 
 _SUBJECT_LENGTH = 200
+#: Longer Markdown goes as it was written: to read it may take as long as a whole attempt.
+_LONGEST_MARKDOWN = 50_000
 #: Longer header texts are written as encoded words, which fold safely.
 _ONE_LINE = 60
 #: Quoted-printable while no more than one byte in so many is more than ASCII needs.
@@ -64,13 +64,13 @@ def render(
     now: datetime,
 ) -> Mail:
     """Render a message; any text a sender may write gives a correct mail."""
-    key = _key(message.idempotency_key)
+    key, text = _key(message.idempotency_key), _text(message)
     message_id = f"<{key}@{sender.address.rpartition('@')[2]}>"
     headers = {
         "From": _mailbox(sender.name, sender.address),
         "To": ",\r\n ".join(recipients),
         "Reply-To": sender.reply_to,
-        "Subject": _encode(_subject(message, subject_prefix), "Subject"),
+        "Subject": _encode(_subject(message.title, text, subject_prefix), "Subject"),
         "Date": format_datetime(now),
         "Message-ID": message_id,
         "X-Priority": None if message.priority == _ORDINARY_PRIORITY else str(message.priority),
@@ -79,7 +79,7 @@ def render(
         "MIME-Version": "1.0",
     }
     lines = [f"{name}: {value}\r\n" for name, value in headers.items() if value]
-    content = "".join(lines).encode("ascii") + _body(message, boundary=f"=_{_digest(key)[:32]}")
+    content = "".join(lines).encode("ascii") + _body(text, _html(message), key=key)
     return Mail(sender.address, tuple(recipients), message_id, content)
 
 
@@ -87,14 +87,14 @@ def readable(
     message: Message, *, sender: Sender, recipients: Sequence[str], subject_prefix: str = ""
 ) -> dict[str, str]:
     """Return what a reader of the mail would see, by name."""
-    html = message.format == "html"
+    text = _text(message)
     parts = {
         "from": f"{clean(sender.name)} <{sender.address}>" if sender.name else sender.address,
         "to": ", ".join(recipients),
         "reply_to": sender.reply_to or "",
-        "subject": _subject(message, subject_prefix),
-        "text": html_to_text(message.description) if html else message.description,
-        "html": message.description if html else "",
+        "subject": _subject(message.title, text, subject_prefix),
+        "text": text,
+        "html": _html(message) or "",
     }
     return {name: text for name, text in parts.items() if text}
 
@@ -114,12 +114,10 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
-def _subject(message: Message, prefix: str) -> str:
-    heading = clean(message.title or "")
+def _subject(title: str | None, text: str, prefix: str) -> str:
+    heading = clean(title or "")
     if not heading:
-        text = message.description
-        visible = html_to_text(text) if message.format == "html" else text
-        lines = (clean(line) for line in _LINE_END.split(visible))
+        lines = (clean(line) for line in _LINE_END.split(text))
         heading = next((line for line in lines if line), "")
     subject = clean(f"{prefix}{heading}")
     if len(subject) > _SUBJECT_LENGTH:
@@ -149,24 +147,45 @@ def _encode(text: str, header: str) -> str:
     return Header(text, "utf-8", header_name=header).encode(linesep="\r\n")
 
 
-def _body(message: Message, *, boundary: str) -> bytes:
-    """Write the body with its headers; HTML stands beside a plain alternative."""
-    if message.format != "html":
-        return _part(message.description, "plain")
+def _body(text: str, html: str | None, *, key: str) -> bytes:
+    """Write the body with its headers: what stands beside the text goes into a multipart of it."""
+    plain = _part(text, "plain")
+    if html is None:
+        return plain
+    return _multipart("alternative", [plain, _part(html, "html")], key=key)
+
+
+def _text(message: Message) -> str:
+    """Return what every mail program can show."""
+    if message.format == "markdown" and not _is_read(message):
+        return message.description
+    return as_text(message, title=False)
+
+
+def _html(message: Message) -> str | None:
+    """Return the HTML of a message that has marks; a sender's own stays as it is."""
+    if message.format == "html":
+        return message.description
+    if message.format == "markdown" and _is_read(message):
+        # Not every mail program keeps line ends, and not every one that does keeps white space.
+        lines = as_html(message, title=False).replace("\n", "<br>")
+        return f'<div style="white-space: pre-wrap">{lines}</div>'
+    return None
+
+
+def _is_read(message: Message) -> bool:
+    return len(message.description) <= _LONGEST_MARKDOWN
+
+
+def _multipart(subtype: str, parts: Sequence[bytes], *, key: str) -> bytes:
+    """Write parts, each with its headers, as one; one of another subtype may be among them."""
     # No part can hold the boundary: quoted-printable writes "=" as "=3D", base64 has no "_".
-    line = f"--{boundary}".encode("ascii")
-    return b"\r\n".join(
-        [
-            b'Content-Type: multipart/alternative; boundary="' + boundary.encode("ascii") + b'"',
-            b"",
-            line,
-            _part(html_to_text(message.description), "plain"),
-            line,
-            _part(message.description, "html"),
-            line + b"--",
-            b"",
-        ]
-    )
+    boundary = f"=_{_digest(f'{subtype} {key}')[:32]}".encode("ascii")
+    opening = f"Content-Type: multipart/{subtype}; boundary=".encode("ascii")
+    lines = [opening + b'"' + boundary + b'"', b""]
+    for part in parts:
+        lines += [b"--" + boundary, part]
+    return b"\r\n".join([*lines, b"--" + boundary + b"--", b""])
 
 
 def _part(text: str, subtype: str) -> bytes:

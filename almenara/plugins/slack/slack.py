@@ -14,12 +14,14 @@ from almenara import (
     Message,
     PluginSettings,
     SecretStr,
+    as_mrkdwn,
     request,
 )
 
 from .answers import read_bot_answer, read_token_answer, read_webhook_answer
-from .mrkdwn import render
 
+#: Slack cuts a text behind this many characters.
+_LONGEST_TEXT = 40_000
 _TWO_WAYS = "Give either `webhook_url`, or `bot_token` and `channel`."
 
 
@@ -95,7 +97,7 @@ class Slack:
     async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
         """Post the message; return `channel:ts` of the post, as a bot."""
         del background_tasks  # the post is made here, nothing is left to do after it
-        text = render(message)
+        text = as_mrkdwn(message, limit=_LONGEST_TEXT)
         settings = self._settings
         if settings.webhook_url is not None:
             await _post_to_webhook(settings.webhook_url, text)
@@ -117,7 +119,9 @@ class Slack:
     def preview(self, message: Message) -> dict[str, str]:
         """Return the text that would be posted, as Slack is given it, and where."""
         channel = self._settings.channel
-        return {"text": render(message)} | ({"channel": channel} if channel else {})
+        return {"text": as_mrkdwn(message, limit=_LONGEST_TEXT)} | (
+            {"channel": channel} if channel else {}
+        )
 
 
 async def _post_to_webhook(url: SecretStr, text: str) -> None:

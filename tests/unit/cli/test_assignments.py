@@ -38,7 +38,7 @@ def _create(cli: Cli, *assignments: str, stdin: bytes = b"") -> Ended:
 
 
 def _settings(server: ScriptedServer) -> Any:
-    return server.asked[-1].body["settings"]
+    return server.asked[-1].json()["settings"]
 
 
 def test_each_way_of_writing_a_setting_is_read(

@@ -72,7 +72,7 @@ def test_a_topic_is_created(cli: Cli, server: ScriptedServer) -> None:
     server.answer("POST", "/v1/topics", a_topic(), status=201)
     ended = cli("topics", "create", "sales", "--channel", "a", "--channel", "b", "--disabled")
     assert ended.out == "Topic sales created.\n"
-    assert server.asked[0].body == {"name": "sales", "channels": ["a", "b"], "enabled": False}
+    assert server.asked[0].json() == {"name": "sales", "channels": ["a", "b"], "enabled": False}
     assert json.loads(cli("topics", "create", "sales", "--json").out) == a_topic()
 
 
@@ -82,7 +82,7 @@ def test_of_a_topic_only_what_is_given_is_changed(cli: Cli, server: ScriptedServ
     cli("topics", "update", "sales", "--channel", "a")
     cli("topics", "update", "sales", "--redact")
     cli("topics", "update", "sales", "--keep")
-    assert [one.body for one in server.asked] == [
+    assert [one.json() for one in server.asked] == [
         {"enabled": True},
         {"channels": ["a"]},
         {"redact": True},
@@ -107,7 +107,7 @@ def test_a_channel_of_a_topic_is_given_a_condition(cli: Cli, server: ScriptedSer
     cli("topics", "create", "sales", *options)
     cli("topics", "update", "sales", *options)
     sent = [{"channel": "a", "condition": {"priority": 1}}, "b"]
-    assert [one.body["channels"] for one in server.asked] == [sent, sent]
+    assert [one.json()["channels"] for one in server.asked] == [sent, sent]
     out = cli("topics", "show", "sales").out
     assert '{"priority": 1}' in out
     assert "Takes messages whose priority is 1." in out
@@ -188,7 +188,7 @@ def test_a_channel_is_paused_and_resumed(cli: Cli, server: ScriptedServer) -> No
     assert cli("channels", "pause", "mail", "--reason", "It moves.").code == 0
     assert cli("channels", "resume", "mail").out == "Channel mail resumed.\n"
     assert json.loads(cli("channels", "resume", "mail", "--json").out)["name"] == "mail"
-    assert [one.body for one in server.asked] == [None, {"reason": "It moves."}, None, None]
+    assert [one.json() for one in server.asked] == [None, {"reason": "It moves."}, None, None]
 
 
 def test_the_policies_of_a_channel_are_given_and_its_rate_taken_away(
@@ -199,7 +199,7 @@ def test_the_policies_of_a_channel_are_given_and_its_rate_taken_away(
     policies = ("--rate", "30/m", "--burst", "5", "--breaker-failures", "0")
     assert cli(*update, *policies, "--breaker-wait", "1m", "--verify-every", "1h").code == 0
     assert cli(*update, "--rate", "none", "--verify-every", "none").code == 0
-    assert [one.body for one in server.asked] == [
+    assert [one.json() for one in server.asked] == [
         {"rate": "30/m", "burst": 5, "breaker_failures": 0, "breaker_wait": "1m"}
         | {"verify_every": "1h"},
         {"rate": None, "verify_every": None},
@@ -215,7 +215,7 @@ def test_a_channel_is_created(cli: Cli, server: ScriptedServer) -> None:
         *("--on-unknown", "hold", "--disabled"),
     )
     assert (ended.code, ended.out, ended.err) == (0, "Channel team-slack created.\n", "")
-    assert server.asked[0].body == {
+    assert server.asked[0].json() == {
         "name": "team-slack",
         "plugin": "Slack",
         "settings": {"webhook_url": "https://hooks.example/x?a=b", "port": "587"},
@@ -241,7 +241,7 @@ def test_of_a_channel_only_what_is_given_is_changed(cli: Cli, server: ScriptedSe
     assert cli(*update, "--set", "port=465", "--unset", "username").code == 0
     assert cli(*update, "--retry", "none").code == 0
     assert cli(*update, "--plugin", "email.Email", "--enabled").out == "Channel mail changed.\n"
-    assert [one.body for one in server.asked] == [
+    assert [one.json() for one in server.asked] == [
         {"settings": {"port": "465", "username": None}},
         {"retry_schedule": []},
         {"plugin": "email.Email", "enabled": True},

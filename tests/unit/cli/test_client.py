@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,8 @@ import trustme
 from almenara.cli.client import NoAnswerError, Server
 from almenara.cli.exits import exit_code
 from almenara.errors import ConfigurationError
-from tests.scripted_server import Said, ScriptedServer
+from almenara.testing import Answer
+from tests.scripted_server import ScriptedServer
 from tests.unit.cli.answers import a_topic
 from tests.unit.cli.conftest import Cli
 
@@ -118,9 +118,9 @@ def test_a_field_that_the_sentence_names_is_not_named_twice(
 
 def test_field_errors_of_another_shape_stop_nothing(cli: Cli, server: ScriptedServer) -> None:
     body = {"detail": "No.", "errors": ["x", {"field": "a"}]}
-    server.answer("GET", "/v1/topics", Said(body, 422))
+    server.answer("GET", "/v1/topics", Answer(422, body))
     assert cli("topics").code == 1
-    server.answer("GET", "/v1/topics", Said({"detail": "No.", "errors": "x"}, 422))
+    server.answer("GET", "/v1/topics", Answer(422, {"detail": "No.", "errors": "x"}))
     assert cli("topics").err == "Error: No.\n"
 
 
@@ -141,16 +141,16 @@ def test_controls_in_an_error_do_not_reach_the_terminal(cli: Cli, server: Script
 @pytest.mark.parametrize(
     ("said", "code"),
     [
-        (Said(text="<html>"), 70),
-        (Said(text="<html>", status=404), 1),
-        (Said(text="<html>", status=502), 75),
-        (Said({"error": "x"}, status=500), 70),
-        (Said(["detail"], status=400), 1),
-        (Said(status=301, headers={"Location": "/elsewhere"}), 70),
+        (Answer(body="<html>"), 70),
+        (Answer(body="<html>", status=404), 1),
+        (Answer(body="<html>", status=502), 75),
+        (Answer(500, {"error": "x"}), 70),
+        (Answer(400, ["detail"]), 1),
+        (Answer(301, headers={"Location": "/elsewhere"}), 70),
     ],
 )
 def test_what_is_not_almenara_is_called_so(
-    cli: Cli, server: ScriptedServer, said: Said, code: int
+    cli: Cli, server: ScriptedServer, said: Answer, code: int
 ) -> None:
     server.answer("GET", "/v1/topics", said)
     ended = cli("topics")
@@ -182,7 +182,7 @@ def test_a_connection_that_ends_without_an_answer_leaves_it_open_what_was_done(
 def test_an_answer_that_takes_too_long_leaves_it_open_what_was_done(
     server: ScriptedServer,
 ) -> None:
-    server.answer("GET", "/v1/topics", Said({}, before=lambda: time.sleep(0.5)))
+    server.answer("GET", "/v1/topics", Answer(delay=0.5))
     with pytest.raises(NoAnswerError, match=r"did not answer within 0\.1 s") as caught:
         Server(server.url, timeout_seconds=0.1).get("/v1/topics")
     assert exit_code(caught.value) == 75

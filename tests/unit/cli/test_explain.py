@@ -17,7 +17,7 @@ def test_a_message_is_asked_about_as_it_would_be_sent(cli: Cli, server: Scripted
     server.answer("POST", _PATH, an_explanation(an_explained_channel()))
     arguments = ("explain", "sales", "I need help", "--priority", "1", "--tag", "vip")
     ended = cli(*arguments, "--data", '{"plan": "pro"}')
-    assert server.asked[0].body == {
+    assert server.asked[0].json() == {
         "topic": "sales",
         "description": "I need help",
         "priority": 1,

@@ -13,7 +13,8 @@ import pytest
 
 from almenara.cli import log
 from almenara.cli.client import Server
-from tests.scripted_server import Said, ScriptedServer
+from almenara.testing import Answer, Received
+from tests.scripted_server import ScriptedServer
 from tests.unit.cli.answers import BEGIN, MESSAGE_ID, a_message, page
 from tests.unit.cli.conftest import Cli
 
@@ -186,8 +187,9 @@ def test_ctrl_c_ends_following_cleanly(
     monkeypatch.setattr(log, "FOLLOW_SECONDS", 0.01)
     newer = _numbered(2, topic="pricing")
 
-    def press_ctrl_c() -> None:
+    def press_ctrl_c(_: Received) -> Answer:
         os.kill(os.getpid(), signal.SIGINT)
+        return Answer(200, page())
 
     server.answer(
         "GET",
@@ -195,7 +197,7 @@ def test_ctrl_c_ends_following_cleanly(
         page(_numbered(1)),
         page(newer, _numbered(1)),
         page(),
-        Said(page(), before=press_ctrl_c),
+        press_ctrl_c,
     )
     ended = cli("log", "--follow", *arguments)
     assert (ended.code, ended.err) == (0, "")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from almenara.testing import Answer
 from tests.scripted_server import ScriptedServer
 from tests.unit.cli.answers import (
     BEGIN,
@@ -34,7 +35,7 @@ def accepting(server: ScriptedServer) -> ScriptedServer:
 
 def test_a_message_is_handed_in_as_it_was_written(cli: Cli, accepting: ScriptedServer) -> None:
     ended = cli("send", "sales", "I need help")
-    assert accepting.asked[0].body == {"topic": "sales", "description": "I need help"}
+    assert accepting.asked[0].json() == {"topic": "sales", "description": "I need help"}
     assert ended.code == 0
     assert ended.out == f"Accepted {MESSAGE_ID}; sending for team-slack.\n"
 
@@ -47,7 +48,7 @@ def test_every_option_reaches_the_message(cli: Cli, accepting: ScriptedServer) -
         *("--data", '{"plan": "pro"}', "--to", "ana@example.org", "--reference", "order-7"),
         *("--send-at", "1h30m"),
     )
-    body = accepting.asked[0].body
+    body = accepting.asked[0].json()
     send_at = datetime.fromisoformat(body.pop("send_at"))
     assert timedelta(minutes=89) < send_at - now < timedelta(minutes=91)
     assert body == {
@@ -66,7 +67,7 @@ def test_every_option_reaches_the_message(cli: Cli, accepting: ScriptedServer) -
 
 def test_a_dash_reads_the_text_from_standard_input(cli: Cli, accepting: ScriptedServer) -> None:
     assert cli("send", "ops", "-", stdin="Añil\n\n".encode()).code == 0
-    assert accepting.asked[0].body["description"] == "Añil\n"
+    assert accepting.asked[0].json()["description"] == "Añil\n"
 
 
 def test_standard_input_that_is_not_utf8_is_refused(cli: Cli, accepting: ScriptedServer) -> None:
@@ -78,7 +79,7 @@ def test_standard_input_that_is_not_utf8_is_refused(cli: Cli, accepting: Scripte
 
 def test_with_a_channel_the_topic_may_be_left_out(cli: Cli, accepting: ScriptedServer) -> None:
     assert cli("send", "the text", "--channel", "mail").code == 0
-    assert accepting.asked[0].body == {"channel": "mail", "description": "the text"}
+    assert accepting.asked[0].json() == {"channel": "mail", "description": "the text"}
 
 
 @pytest.mark.parametrize(
@@ -102,9 +103,11 @@ def test_a_mistake_in_the_command_is_named_and_nothing_is_sent(
     assert accepting.asked == []
 
 
-def test_json_is_the_servers_answer_as_it_came(cli: Cli, accepting: ScriptedServer) -> None:
+def test_json_is_the_servers_answer_as_it_came(cli: Cli, server: ScriptedServer) -> None:
+    came = json.dumps(accepted(), separators=(" , ", " : "))
+    server.answer("POST", "/v1/messages", Answer(202, came))
     ended = cli("send", "sales", "x", "--json")
-    assert ended.out == json.dumps(accepted(), separators=(",", ":")) + "\n"
+    assert ended.out == came + "\n"
 
 
 def test_a_message_that_nobody_gets_is_said_to_be_one(cli: Cli, server: ScriptedServer) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.scripted_server import Said, ScriptedServer
+from almenara.testing import Answer, Received
+from tests.scripted_server import ScriptedServer
 from tests.unit.cli.answers import BEGIN, MESSAGE_ID, a_delivery
 from tests.unit.cli.conftest import Cli
 
@@ -46,7 +47,7 @@ def found(count: int = 1, **changes: Any) -> dict[str, Any]:
 def test_a_dry_run_shows_how_many_and_some_of_them(cli: Cli, server: ScriptedServer) -> None:
     server.answer("POST", "/v1/replays", found(10_000, count_is_capped=True))
     ended = cli("replay", "--channel", "team-slack", "--dry-run")
-    assert server.asked[0].body == {"channel": "team-slack", "dry_run": True}
+    assert server.asked[0].json() == {"channel": "team-slack", "dry_run": True}
     lines = ended.out.splitlines()
     assert lines[0] == "More than 10,000 deliveries would be sent again."
     assert lines[2].split()[-4:] == ["team-slack", "failed", "permanent", MESSAGE_ID]
@@ -71,7 +72,7 @@ def test_every_option_reaches_the_replay_which_is_watched_to_its_end(
         *("replay", "--channel", "c", "--topic", "t", "--status", "failed", "--since", "2d"),
         *("--reason", "permanent", "--until", "1h", "--rate", "10/s", "--yes"),
     )
-    body = server.asked[0].body
+    body = server.asked[0].json()
     spans = [datetime.fromisoformat(body.pop(name)) for name in ("since", "until")]
     assert (spans[1] - spans[0]).total_seconds() == 47 * 3600
     assert body == {
@@ -125,7 +126,11 @@ def test_ctrl_c_ends_only_the_watching_and_says_how_to_go_on(
     cli: Cli, server: ScriptedServer
 ) -> None:
     server.answer("POST", "/v1/replays", a_replay(), status=202)
-    interrupt = Said(a_replay(), before=lambda: signal.raise_signal(signal.SIGINT))
+
+    def interrupt(_: Received) -> Answer:
+        signal.raise_signal(signal.SIGINT)
+        return Answer(200, a_replay())
+
     server.answer("GET", PATH, a_replay(), interrupt)
     ended = cli("replay", "--topic", "t", "--yes")
     assert ended.code == 130

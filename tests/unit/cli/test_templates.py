@@ -52,7 +52,7 @@ def test_a_template_is_text_a_file_or_json(
     cli("topics", "update", "sales", "--template", written)
     cli("channels", "update", "mail", "--template", written)
     cli("channels", "create", "mail", "--plugin", "Email", "--template", written)
-    assert [one.body["template"] for one in server.asked] == [template] * 3
+    assert [one.json()["template"] for one in server.asked] == [template] * 3
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_mapping_is_a_sender_a_file_or_json(
     server.answer("POST", "/v1/topics", a_topic(), status=201)
     cli("topics", "update", "sales", "--accept", written)
     cli("topics", "create", "sales", "--accept", written)
-    assert [one.body["accept"] for one in server.asked] == [accept] * 2
+    assert [one.json()["accept"] for one in server.asked] == [accept] * 2
 
 
 @pytest.mark.parametrize("option", ["--template", "--accept"])
@@ -127,7 +127,7 @@ def test_what_a_topic_makes_of_a_body_is_shown(
     answer = an_explanation(an_explained_channel(), message=message)
     server.answer("POST", _EXPLAIN, answer)
     ended = cli("topics", "preview", "sales", str(body), "--template", "github")
-    assert server.asked[0].body == {"zen": "Keep it simple."}
+    assert server.asked[0].json() == {"zen": "Keep it simple."}
     assert server.asked[0].target == f"{_EXPLAIN}?template=github"
     fields = [line.split(maxsplit=1) for line in ended.out.splitlines() if line]
     assert ["text", "**ana** ping"] in fields
@@ -139,7 +139,7 @@ def test_what_a_topic_makes_of_a_body_is_shown(
     assert server.asked[1].target == _EXPLAIN
     piped = cli("topics", "preview", "sales", "-", "--json", stdin=b'{"a": 1}')
     assert piped.code == 0
-    assert server.asked[2].body == {"a": 1}
+    assert server.asked[2].json() == {"a": 1}
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff", None])
