@@ -231,12 +231,7 @@ async def test_one_that_has_taken_it_is_not_pushed_to_again_for_another(
         away.subscription(f"http://127.0.0.1:9/{SECRET}"),
     )
 
-    async def answer(request: Any) -> Any:
-        from aiohttp import web
-
-        return web.Response(status=410 if request.path.endswith("gone") else 201)
-
-    receiver.answer = answer
+    receiver.answer = lambda asked: Answer(410 if asked.target.endswith("gone") else 201)
     receipt = await send(channel)
     assert receipt.detail.startswith("Sent to 1 of 3 subscriptions. ")
     assert "of subscription 1 answered 410: the subscription is gone" in receipt.detail
