@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -19,10 +19,10 @@ from almenara.cli import app as command_line
 from almenara.cli.declaration import schema
 from almenara.cli.exits import MEANINGS
 from almenara.settings import PREFIX, Settings, read_settings
+from docs.channels import channels_page
+from docs.tables import NOTE, table
 
 REFERENCE = Path(__file__).parent / "reference"
-
-_NOTE = "<!-- Written by `python -m docs.generate`; change the code, not this page. -->\n"
 
 
 def pages() -> dict[Path, str]:
@@ -31,6 +31,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "settings.md": settings_page(),
         REFERENCE / "api.md": api_page(),
         REFERENCE / "cli.md": cli_page(),
+        REFERENCE / "channels.md": channels_page(),
         REFERENCE / "almenara.schema.json": json.dumps(schema(), indent=2) + "\n",
     }
 
@@ -51,21 +52,21 @@ def settings_page() -> str:
         [
             "# Settings",
             "",
-            _NOTE,
+            NOTE,
             "The server reads its settings from the environment, once, at its start. All mistakes",
             f"are reported at once; a name that begins with `{PREFIX}` and is none of these is one",
             "of them. An empty value is the same as none. What should not stand in an environment",
             f"stands in a file: `{PREFIX}SECRET_KEY_FILE` names the file that holds",
             f"`{PREFIX}SECRET_KEY`, and so with every name below.",
             "",
-            *_table(("name", "default", "allowed", "what it is"), rows),
+            *table(("name", "default", "allowed", "what it is"), rows),
             "",
             "`almenara serve` takes `--host`, `--port` and `--workers`, which win over the",
             "environment.",
             "",
             "The other commands are clients of the server, and read only these:",
             "",
-            *_table(
+            *table(
                 ("name", "default", "what it is"),
                 [
                     (f"`{PREFIX}URL`", "`http://127.0.0.1:8000`", "Where the server is."),
@@ -96,7 +97,7 @@ def api_page() -> str:
     lines = [
         "# The HTTP API",
         "",
-        _NOTE,
+        NOTE,
         "The running server shows the same, to try out, at `/docs`, and as OpenAPI at",
         "`/openapi.json`. Bodies are JSON (RFC 7493) with the header",
         "`Content-Type: application/json`; unknown fields are errors; times carry their zone and",
@@ -115,14 +116,14 @@ def api_page() -> str:
 def cli_page() -> str:
     """Describe every command, with its arguments, options and exit codes."""
     root: Any = typer.main.get_command(command_line)
-    lines = ["# The command line", "", _NOTE, _paragraphs(root.help or "")]
+    lines = ["# The command line", "", NOTE, _paragraphs(root.help or "")]
     for name, command in _commands(root):
         lines += ["", f"## {name}", "", _paragraphs(command.help or "")]
         rows = [_parameter(one) for one in command.params if not getattr(one, "hidden", False)]
         if rows:
-            lines += ["", *_table(("argument or option", "what it is"), rows)]
+            lines += ["", *table(("argument or option", "what it is"), rows)]
     lines += ["", "## Exit codes", ""]
-    lines += _table(("code", "what it means"), [(f"{int(one)}", MEANINGS[one]) for one in MEANINGS])
+    lines += table(("code", "what it means"), [(f"{int(one)}", MEANINGS[one]) for one in MEANINGS])
     return "\n".join([*lines, ""])
 
 
@@ -142,14 +143,14 @@ def _route(
     ]
     if rows:
         yield ""
-        yield from _table(("parameter", "type", "what it is"), rows)
+        yield from table(("parameter", "type", "what it is"), rows)
     body = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if body:
         yield ""
         rows = list(_fields(body["schema"], document))
         if method == "PATCH":
             rows = [(name, kind, "as it was", text) for name, kind, _, text in rows]
-        yield from _table(("field", "type", "when left out", "what it is"), rows)
+        yield from table(("field", "type", "when left out", "what it is"), rows)
 
 
 def _fields(
@@ -246,15 +247,6 @@ def _value(annotation: Any) -> str:
 def _paragraphs(text: str) -> str:
     """Write a help text with its paragraphs."""
     return re.sub(r"\n{2,}", "\n\n", text.replace("\f", "").strip())
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str | None]]) -> list[str]:
-    """Write a table."""
-    return [
-        f"| {' | '.join(head)} |",
-        f"|{'---|' * len(head)}",
-        *(f"| {' | '.join((cell or '') for cell in row)} |" for row in rows),
-    ]
 
 
 def main() -> None:

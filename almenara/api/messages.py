@@ -6,12 +6,14 @@ import dataclasses
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
+from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel
+from starlette.responses import StreamingResponse
 
-from almenara.api.attachment_bodies import AttachmentOut
+from almenara.api.attachment_bodies import MOST_FILES, AttachmentOut
 from almenara.api.authorization import ManagedMessageId, Manager, Reader, ReadMessageId
 from almenara.api.body import StrictRoute
 from almenara.api.deliveries import DeliveryOut, delivery_out
@@ -24,7 +26,9 @@ from almenara.api.dependencies import (
     Word,
 )
 from almenara.api.problems import problems
-from almenara.deliveries import MessageStatus
+from almenara.deliveries import AttachedFile, MessageStatus
+from almenara.dispatch import read_chunks
+from almenara.errors import NotFoundError
 from almenara.log import Filters, Story
 from almenara.models import Message
 from almenara.plugin import Format
@@ -124,6 +128,35 @@ async def list_messages(
 async def show_message(message_id: ReadMessageId, parts: PartsNeeded) -> MessageStory:
     """Show one message with its deliveries, their attempts, and its time line."""
     return story_out(await parts.log.story(message_id))
+
+
+@router.get(
+    "/messages/{id}/attachments/{number}",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"application/octet-stream": {}}, "description": "The content."},
+        **problems(404),
+    },
+)
+async def show_attachment(
+    message_id: ReadMessageId,
+    number: Annotated[int, Path(ge=1, le=MOST_FILES, description="The first one is 1.")],
+    parts: PartsNeeded,
+) -> StreamingResponse:
+    """Give the content of a file that a message brought, as it was stored."""
+    files = (await parts.log.story(message_id)).message.attachments or []
+    if number > len(files):
+        raise NotFoundError("attachment", str(number))
+    file = AttachedFile(**files[number - 1])  # type: ignore[arg-type]  # written by the ledger
+    return StreamingResponse(
+        read_chunks(parts.database, file),
+        # Whatever a sender calls it, a browser is not to run it from here.
+        media_type="application/octet-stream",
+        headers={
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name)}",
+            "Content-Length": str(file.size),
+        },
+    )
 
 
 @router.post("/messages/{id}/cancel", responses=problems(404, 409))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -53,6 +56,10 @@ CollapseKey = Annotated[
         metavar="KEY", help="A newer message with this key cancels this one while it waits."
     ),
 ]
+Attach = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="A file to send, for channels that carry files; repeatable."),
+]
 
 
 def written_message(
@@ -90,6 +97,23 @@ def written_message(
         **fields,
     }
     return {name: value for name, value in body.items() if value not in (None, [])}
+
+
+def read_files(paths: Sequence[Path]) -> list[dict[str, str]]:
+    """Return files as the API takes them.
+
+    Raises:
+        typer.BadParameter: one cannot be read.
+    """
+    try:
+        return [
+            {"name": path.name, "content": base64.b64encode(path.read_bytes()).decode()}
+            for path in paths
+        ]
+    except OSError as error:
+        raise typer.BadParameter(
+            f"{error.filename} cannot be read: {error.strerror}.", param_hint="--attach"
+        ) from error
 
 
 def _read_stdin() -> str:

@@ -11,6 +11,7 @@ import typer
 from almenara.cli.client import Answer, Server, connect, path_to
 from almenara.cli.exits import ExitCode
 from almenara.cli.message_options import (
+    Attach,
     Channel,
     CollapseKey,
     Data,
@@ -24,6 +25,7 @@ from almenara.cli.message_options import (
     Title,
     To,
     Topic,
+    read_files,
     written_message,
 )
 from almenara.cli.output import print_json, print_line, print_note
@@ -52,6 +54,7 @@ def send(
     send_at: SendAt = None,
     expires_at: ExpiresAt = None,
     collapse_key: CollapseKey = None,
+    attach: Attach = None,
     key: Annotated[
         str | None,
         typer.Option(metavar="KEY", help="An idempotency key: sent twice, it is stored once."),
@@ -69,6 +72,8 @@ def send(
     Example: `almenara send sales "I need help with my plan" --title "New lead" --wait`
 
     Example: `df -h | almenara send ops - --title "Disk space"`
+
+    Example: `almenara send sales "The invoice" --attach invoice.pdf`
     """
     body = written_message(
         topic,
@@ -84,6 +89,7 @@ def send(
         to=to,
         reference=reference,
         collapse_key=collapse_key,
+        attachments=read_files(attach or []),
     )
     server = connect()
     headers = {} if key is None else {"Idempotency-Key": key}

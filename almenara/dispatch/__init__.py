@@ -1,5 +1,6 @@
 """One attempt: call the plugin under a deadline, judge the outcome, record it."""
 
+from almenara.dispatch.attached import read_chunks
 from almenara.dispatch.call import Ended, ask_plugin, call_plugin, in_thread
 from almenara.dispatch.dispatcher import Attempted, Dispatcher, Ready
 from almenara.dispatch.instances import Instances
@@ -24,5 +25,6 @@ __all__ = [
     "describe",
     "in_thread",
     "judge",
+    "read_chunks",
     "verify_plugin",
 ]

@@ -239,6 +239,25 @@ async def test_a_purged_content_fails_the_delivery_in_a_sentence(desk: Client) -
     assert delivery["attempts"][0]["error"] == "The content of the attachment a.txt is gone."
 
 
+async def test_the_content_of_a_file_can_be_read_again(desk: Client) -> None:
+    files = [a_file("größe ☀.bin", LARGE), a_file("empty", b"")]
+    story = await send(desk, "plain", *files)
+    address = f"/v1/messages/{story['id']}/attachments"
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{desk.url}{address}/1") as answer:
+            assert await answer.read() == LARGE
+            assert answer.headers["Content-Type"] == "application/octet-stream"
+            disposition = answer.content_disposition
+            assert disposition is not None
+            assert (disposition.type, disposition.filename) == ("attachment", "größe ☀.bin")
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        async with session.get(f"{desk.url}{address}/2") as answer:
+            assert await answer.read() == b""
+    for number, status in ((3, 404), (0, 422), ("x", 422)):
+        assert (await desk.get(f"{address}/{number}")).status == status
+    assert (await desk.get(f"/v1/messages/{new_id()}/attachments/1")).status == 404
+
+
 async def test_files_reach_a_process_that_starts_later(tmp_path: Path) -> None:
     settings = make_settings(tmp_path)
     async with served(settings) as client:

@@ -222,6 +222,19 @@ async def test_messages_are_worded_and_webhooks_taken(tmp_path: Path) -> None:
         assert "It would send:" in written
 
 
+async def test_files_are_sent_and_read_again(tmp_path: Path) -> None:
+    send, form, in_json, see = blocks(read("docs/howto/send-files.md"), "sh")
+    with ServerProcess(tmp_path) as server:
+        reader = Reader(server, tmp_path)
+        await reader.type(send)
+        for one in (form, in_json):
+            assert json.loads(await reader.type(one))["topic"] == "hello"
+        assert (await reader.type(see)).startswith("one,two\n")
+        for message in reader.api("GET", "/v1/messages")["data"]:
+            assert [one["name"] for one in message["attachments"]] == ["report.csv"]
+            assert message["attachments"][0]["size"] == 8
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/howto/write-a-plugin.md"])
 async def test_the_plugins_on_the_page_load_and_send(page: str, tmp_path: Path) -> None:
     classes = _write_plugins(blocks(read(page), "python"), tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,25 @@ def accepting(server: ScriptedServer) -> ScriptedServer:
     """A server that accepts every message."""
     server.answer("POST", "/v1/messages", accepted(), status=202)
     return server
+
+
+def test_files_are_handed_in_with_a_message(
+    cli: Cli, accepting: ScriptedServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "größe.bin"
+    file.write_bytes(b"\x00\xff")
+    assert cli("send", "sales", "x", "--attach", str(file), "--attach", str(file)).code == 0
+    sent = {"name": "größe.bin", "content": "AP8="}
+    assert accepting.asked[0].json()["attachments"] == [sent, sent]
+
+
+def test_a_file_that_cannot_be_read_is_named(
+    cli: Cli, accepting: ScriptedServer, tmp_path: Path
+) -> None:
+    ended = cli("send", "sales", "x", "--attach", str(tmp_path / "none.pdf"))
+    assert ended.code == 2
+    assert "cannot be read: No such file or directory." in ended.complaint
+    assert accepting.asked == []
 
 
 def test_a_message_is_handed_in_as_it_was_written(cli: Cli, accepting: ScriptedServer) -> None:
