@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from almenara.cli.assignments import read_assignments
 from almenara.cli.exits import ExitCode
 from almenara.cli.output import print_line
 from almenara.errors import PluginError
+
+if TYPE_CHECKING:
+    from almenara.loader import FoundPlugin
 
 #: In a setting, stands for the address of the service that the plugin is tried against.
 SERVICE = "SERVICE"
@@ -55,6 +58,7 @@ def check_plugin(
     for plugin in found:
         print_line(f"{plugin.qualified_name} ({plugin.file})")
         bad |= _check(plugin.cls, values)
+        _tell_missing(path, plugin, values)
     if bad:
         raise typer.Exit(ExitCode.NOT_DONE)
 
@@ -78,6 +82,19 @@ def _check(plugin: type, values: Mapping[str, Any]) -> bool:
         detail = f": {one.detail}" if one.detail and not one.ok else ""
         print_line(f"  {'ok     ' if one.ok else 'WRONG  '}{one.rule}{detail}")
     return not all(one.ok for one in findings)
+
+
+def _tell_missing(path: Path, plugin: FoundPlugin, values: Mapping[str, Any]) -> None:
+    """Say how to give what a plugin needs, where it was not given."""
+    fields = plugin.settings.model_fields.items() if plugin.settings else ()
+    needed = [field.alias or name for name, field in fields if field.is_required()]
+    missing = [name for name in needed if name not in values]
+    if missing:
+        given = " ".join(f"--set {name}=..." for name in missing)
+        print_line(
+            f"  Give what it needs: almenara plugins check {path} {given} ({SERVICE} stands for "
+            "the address of the service that is put up for it)."
+        )
 
 
 def _at(values: Mapping[str, Any], url: str) -> dict[str, Any]:

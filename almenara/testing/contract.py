@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sysconfig
+import traceback
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from pydantic import ValidationError
 
 from almenara.dispatch import Ended, verify_plugin
 from almenara.errors import (
@@ -59,6 +64,11 @@ _TEXTS = (
 #: Longer than this nothing here takes, in seconds.
 _DEADLINE = 5.0
 _WAIT = 7
+#: Where code is that is no plugin's: ours, Python's, the libraries'.
+_OTHERS = (
+    str(Path(__file__).parent.parent),
+    *(sysconfig.get_path(one) for one in ("stdlib", "purelib")),
+)
 _SHORTEST_SECRET = 6
 _READABLE = "its settings can be read"
 
@@ -126,6 +136,9 @@ def _settings(plugin: type, values: Values) -> list[Finding]:
             )
         )
         built = build_settings(plugin, declared, values("http://127.0.0.1:9"), None)
+    except ValidationError as error:
+        wrong = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        return [*found, Finding(_READABLE, ok=False, detail="; ".join(wrong))]
     except Exception as error:  # noqa: BLE001 - a plugin's own checks may raise anything
         return [*found, Finding(_READABLE, ok=False, detail=_said(error))]
     shown = repr(built)
@@ -255,7 +268,13 @@ def _told(ended: Ended) -> str:
 
 
 def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:300]
+    """Say what was raised, and by which line of the plugin, unless it was raised on purpose."""
+    said = f"{type(error).__name__}: {error}"[:300]
+    if isinstance(error, SendError):
+        return said
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [one for one in frames if not one.filename.startswith(_OTHERS)]
+    return f"{said} ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else said
 
 
 def _named(kinds: tuple[type[SendError], ...]) -> str:

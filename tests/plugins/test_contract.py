@@ -222,6 +222,26 @@ def test_the_command_points_at_what_is_wrong(
     assert "WRONG  503 is TemporaryError: it counts as sent" in out
 
 
+def test_the_command_names_the_line_that_fails_and_what_is_not_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pager").mkdir()
+    wrong = PAGER.replace(
+        "        raise_for_status(",
+        "        import json; json.loads('{')\n        raise_for_status(",
+    )
+    (tmp_path / "pager" / "pager.py").write_text(wrong)
+    assert run(("plugins", "check", str(tmp_path / "pager"), "--set", "url=SERVICE")) == 1
+    [line] = [number for number, text in enumerate(wrong.splitlines(), 1) if "json.loads" in text]
+    out = capsys.readouterr().out
+    assert "WRONG  a message is sent: JSONDecodeError: Expecting property name" in out
+    assert f"(pager.py, line {line})" in out
+    assert run(("plugins", "check", str(tmp_path / "pager"))) == 1
+    out = capsys.readouterr().out
+    assert "WRONG  its settings can be read: url: Field required" in out
+    assert f"Give what it needs: almenara plugins check {tmp_path}/pager --set url=..." in out
+
+
 def test_where_no_plugin_is_the_command_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
