@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         WebUrl,
     )
     from almenara.recipients import receipt_of_many
-    from almenara.templates import Template
+    from almenara.templates import Template, values_of
 
 __version__ = "0.1.0"
 
@@ -64,6 +64,7 @@ __all__ = [
     "raise_for_status",
     "receipt_of_many",
     "request",
+    "values_of",
 ]
 
 _HOMES = {
@@ -93,6 +94,7 @@ _HOMES = {
     "raise_for_status": "almenara.egress",
     "receipt_of_many": "almenara.recipients",
     "request": "almenara.egress",
+    "values_of": "almenara.templates",
 }
 
 

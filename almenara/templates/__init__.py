@@ -4,7 +4,7 @@ from almenara.templates.budget import LONGEST_SOURCE
 from almenara.templates.intake import Translated, check_reading, reading_of, translate
 from almenara.templates.rendering import Template
 from almenara.templates.senders import SENDERS, Reading
-from almenara.templates.wording import LONGEST_TITLE, Words, put_in_words
+from almenara.templates.wording import LONGEST_TITLE, Words, put_in_words, values_of
 
 __all__ = [
     "LONGEST_SOURCE",
@@ -18,4 +18,5 @@ __all__ = [
     "put_in_words",
     "reading_of",
     "translate",
+    "values_of",
 ]

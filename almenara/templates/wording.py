@@ -80,7 +80,7 @@ def put_in_words(message: Message, *, channel: Words | None, topic: Words | None
 
 def _filled(message: Message, part: str, owner: str, source: str, format: Format) -> str:  # noqa: A002 - the field's name
     try:
-        return Template(source, format).render(_values(message, format))
+        return Template(source, format).render(values_of(message, format))
     except TemplateError as error:
         raise _refused(part, owner, error.message) from error
 
@@ -93,7 +93,7 @@ def _refused(part: str, owner: str, why: str) -> PermanentError:
     )
 
 
-def _values(message: Message, format: Format) -> dict[str, Any]:  # noqa: A002 - the field's name
+def values_of(message: Message, format: Format = "text") -> dict[str, Any]:  # noqa: A002 - the field's name
     """Return what a template may name: the message's fields, its text in the template's format."""
     values = message.model_dump(
         mode="json",

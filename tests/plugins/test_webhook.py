@@ -57,6 +57,45 @@ def everything_said(error: BaseException) -> str:
     return "\n".join([*traceback.format_exception(error), str(error), repr(error)])
 
 
+async def test_a_template_makes_the_body(receiver: FakeService) -> None:
+    body = '{"text": {{ description|json }}, "title": {{ title|json }}, "n": {{ data.number }}}'
+    message = {"description": 'He said "no"\n', "title": None, "data": {"number": 7}}
+    await send(receiver.url, message=message, body=body, secret=KEY)
+    [got] = receiver.received
+    assert got.json() == {"text": 'He said "no"\n', "title": None, "n": 7}
+    assert got.headers["content-type"] == "application/json"
+    # What is signed is what is sent.
+    standardwebhooks.Webhook(KEY).verify(got.body, dict(got.headers.items()))
+    await send(receiver.url, message=message, body="{{ description }}", content_type="text/plain")
+    assert receiver.received[-1].body == b'He said "no"\n'
+    assert receiver.received[-1].headers["content-type"] == "text/plain"
+
+
+async def test_a_message_that_does_not_fit_the_template_is_not_posted(
+    receiver: FakeService,
+) -> None:
+    channel = load("webhook", "webhook").Webhook(settings(url=receiver.url, body="{{ data.n }}"))
+    with pytest.raises(PermanentError, match=r"`body` cannot be filled .* has no `n`"):
+        await channel.send_message(a_message(), BackgroundTasks())
+    with pytest.raises(PermanentError, match="has no `n`"):
+        channel.preview(a_message())
+    assert channel.preview(a_message(data={"n": 3})) == {"body": "3"}
+    assert receiver.received == []
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"body": "{{ x( }}"}, "body\n.*cannot be read: line 1"),
+        ({"content_type": "text/plain\r\nX: y"}, "content_type"),
+        ({"content_type": ""}, "content_type"),
+    ],
+)
+def test_a_body_that_cannot_be_made_is_refused(values: dict[str, str], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        settings(url="https://example.com", **values)
+
+
 async def test_a_message_arrives_as_json(receiver: FakeService) -> None:
     message = {"title": "¿Cuánto?", "tags": ["a"], "data": {"order": [1, None]}, "priority": 1}
     assert await send(f"{receiver.url}/hook?k=v", message=message) is None

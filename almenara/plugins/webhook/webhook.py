@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -19,10 +20,14 @@ from almenara import (
     ChannelError,
     ClientTls,
     Message,
+    PermanentError,
     PluginSettings,
     SecretStr,
+    Template,
+    TemplateError,
     raise_for_status,
     request,
+    values_of,
 )
 
 _PREFIX = "whsec_"
@@ -51,6 +56,17 @@ class Webhook:
         )
         headers: dict[str, SecretStr] = Field(
             default_factory=dict, description="More headers to send, such as Authorization."
+        )
+        body: str | None = Field(
+            default=None,
+            description="A template of the body, over the message's fields. Absent: the message "
+            "as JSON.",
+            examples=['{"text": {{ description|json }}, "order": {{ data.number }}}'],
+        )
+        content_type: str = Field(
+            default="application/json",
+            pattern=r"^[\x21-\x7e][\x20-\x7e]*$",
+            description="What the body is.",
         )
         client_certificate: str | None = Field(
             default=None,
@@ -99,6 +115,15 @@ class Webhook:
                     raise ValueError(f"the header {name} is made for each message; leave it out")
             return value
 
+        @field_validator("body")
+        @classmethod
+        def _check_body(cls, value: str | None) -> str | None:
+            try:
+                Template(value or "")
+            except TemplateError as error:
+                raise ValueError(f"cannot be read: {error.message}") from error
+            return value
+
         @model_validator(mode="after")
         def _check_tls(self) -> Self:
             secure = urlsplit(self.url.get_secret_value()).scheme == "https"
@@ -121,10 +146,11 @@ class Webhook:
     async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
         """Post the message; return the id that the receiver answers with, if it does."""
         del background_tasks  # the post is made here, nothing is left to do after it
-        body = _body(message)
         settings = self._settings
+        # A template may work for a while.
+        body = await asyncio.to_thread(_body, message, settings.body)
         made: dict[str, str | SecretStr] = {
-            "content-type": "application/json",
+            "content-type": settings.content_type,
             "webhook-id": message.idempotency_key,
             "webhook-timestamp": str(int(time.time())),
         }
@@ -148,12 +174,23 @@ class Webhook:
         return response.headers.get("webhook-id", "")[:_LONGEST_REFERENCE] or None
 
     def preview(self, message: Message) -> dict[str, str]:
-        """Return the body that would be posted; its ids are only examples."""
-        return {"body": _body(message).decode()}
+        """Return the body that would be posted; its ids are only examples.
+
+        Raises:
+            PermanentError: the template cannot be filled with the message.
+        """
+        return {"body": _body(message, self._settings.body).decode()}
 
 
-def _body(message: Message) -> bytes:
-    return message.model_dump_json().encode()
+def _body(message: Message, template: str | None) -> bytes:
+    if template is None:
+        return message.model_dump_json().encode()
+    try:
+        return Template(template).render(values_of(message)).encode()
+    except TemplateError as error:
+        raise PermanentError(
+            f"The template in `body` cannot be filled with this message: {error.message}."
+        ) from error
 
 
 def _key(secret: SecretStr) -> bytes:
