@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import jsonschema_rs
 import pytest
@@ -183,6 +184,37 @@ async def test_what_is_exported_can_be_applied_and_tells_no_secret(
     refused = await cli("apply", "-", "--yes", stdin=exported.out)
     assert refused.code == 1
     assert "settings.webhook_url" in refused.err
+
+
+async def test_templates_mappings_and_schedules_come_back_as_they_were_written(
+    client: Client, cli: Cli, file: Path
+) -> None:
+    words = {"title": "Order {{ data.number }}", "body": "**{{ title }}**", "format": "markdown"}
+    mapping = {"title": "{{ body.what }}", "tags": ["monitor"], "key": "{{ body.id }}"}
+    body = {"name": "mail", "plugin": "Log", "template": words, "verify_every": "2h"}
+    assert (await client.post("/v1/channels", body)).status == 201
+    topics: list[dict[str, Any]] = [
+        {"name": "orders", "channels": ["mail"], "template": {"body": "x"}, "accept": mapping},
+        {"name": "push", "channels": ["mail"], "accept": "github"},
+    ]
+    for topic in topics:
+        assert (await client.post("/v1/topics", topic)).status == 201
+    before = (await client.get("/v1/topics")).body["data"]
+    exported = await cli("export")
+    file.write_text(exported.out, encoding="utf-8")
+    again = await cli("apply", str(file), "--yes")
+    assert (again.code, "Nothing to change" in again.out + again.err) == (0, True), again
+    for name in ("orders", "push"):
+        assert (await client.call("DELETE", f"/v1/topics/{name}")).status == 204
+    assert (await client.call("DELETE", "/v1/channels/mail")).status == 204
+    assert (await cli("apply", str(file), "--yes")).code == 0
+    after = (await client.get("/v1/topics")).body["data"]
+    moments = ("created_at", "updated_at")
+    assert [{k: v for k, v in one.items() if k not in moments} for one in after] == [
+        {k: v for k, v in one.items() if k not in moments} for one in before
+    ]
+    channel = (await client.get("/v1/channels/mail")).body
+    assert (channel["template"], channel["verify_every"]) == (words, "2h")
 
 
 async def test_the_first_change_that_is_refused_ends_it_and_says_so(
