@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
 import hmac
+import json
 import re
 import time
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Self
 from urllib.parse import urlsplit
@@ -38,6 +41,8 @@ class Webhook:
     in each. What is signed are the very bytes that are sent.
     """
 
+    carries_attachments = True
+
     class Settings(PluginSettings):
         """Where to post, and how the receiver knows that it was us."""
 
@@ -64,6 +69,11 @@ class Webhook:
             default=None,
             description="Certificates in PEM: only a receiver whose certificate is signed by one "
             "of them is trusted. Absent: those that the system trusts.",
+        )
+
+        attachments: bool = Field(
+            default=False,
+            description="Post what is in a message's files too, each in base64 as its `content`.",
         )
 
         @field_validator("url")
@@ -121,16 +131,11 @@ class Webhook:
     async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
         """Post the message; return the id that the receiver answers with, if it does."""
         del background_tasks  # the post is made here, nothing is left to do after it
-        body = _body(message)
         settings = self._settings
-        made: dict[str, str | SecretStr] = {
-            "content-type": "application/json",
-            "webhook-id": message.idempotency_key,
-            "webhook-timestamp": str(int(time.time())),
-        }
-        if settings.secret is not None:
-            signed = f"{made['webhook-id']}.{made['webhook-timestamp']}.".encode() + body
-            made["webhook-signature"] = _signature(_key(settings.secret), signed)
+        files = message.attachments if settings.attachments else []
+        contents = [await one.read() for one in files]
+        # Files of 10 MiB take a while to be written and signed; the loop does not wait for it.
+        body, made = await asyncio.to_thread(self._written, message, contents)
         response = await request(
             "POST",
             settings.url,
@@ -147,13 +152,34 @@ class Webhook:
         raise_for_status(response, service="The webhook's receiver")
         return response.headers.get("webhook-id", "")[:_LONGEST_REFERENCE] or None
 
+    def _written(
+        self, message: Message, contents: Sequence[bytes]
+    ) -> tuple[bytes, dict[str, str | SecretStr]]:
+        """Return the body, and the headers that are made for it."""
+        body = _body(message, contents)
+        made: dict[str, str | SecretStr] = {
+            "content-type": "application/json",
+            "webhook-id": message.idempotency_key,
+            "webhook-timestamp": str(int(time.time())),
+        }
+        if self._settings.secret is not None:
+            signed = f"{made['webhook-id']}.{made['webhook-timestamp']}.".encode() + body
+            made["webhook-signature"] = _signature(_key(self._settings.secret), signed)
+        return body, made
+
     def preview(self, message: Message) -> dict[str, str]:
-        """Return the body that would be posted; its ids are only examples."""
+        """Return the body that would be posted; its ids are only examples, no content is in it."""
         return {"body": _body(message).decode()}
 
 
-def _body(message: Message) -> bytes:
-    return message.model_dump_json().encode()
+def _body(message: Message, contents: Sequence[bytes] = ()) -> bytes:
+    """Return the message as JSON, with the contents of its files where they are given."""
+    if not contents:
+        return message.model_dump_json().encode()
+    body = message.model_dump(mode="json")
+    for file, content in zip(body["attachments"], contents, strict=True):
+        file["content"] = base64.b64encode(content).decode()
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _key(secret: SecretStr) -> bytes:
