@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from almenara.attachment import Attachment
-    from almenara.egress import ClientTls, HttpResponse, raise_for_status, request
+    from almenara.egress import ClientTls, HttpResponse, multipart, raise_for_status, request
     from almenara.errors import (
         ChannelError,
         PermanentError,
@@ -22,7 +22,15 @@ if TYPE_CHECKING:
         TemplateError,
         TemporaryError,
     )
-    from almenara.formats import as_chat_marks, as_html, as_markdown, as_mrkdwn, as_text, cut
+    from almenara.formats import (
+        as_chat_marks,
+        as_html,
+        as_markdown,
+        as_mrkdwn,
+        as_text,
+        cut,
+        leave_out,
+    )
     from almenara.plugin import (
         Message,
         Plugin,
@@ -61,6 +69,8 @@ __all__ = [
     "as_mrkdwn",
     "as_text",
     "cut",
+    "leave_out",
+    "multipart",
     "raise_for_status",
     "receipt_of_many",
     "request",
@@ -91,6 +101,8 @@ _HOMES = {
     "as_mrkdwn": "almenara.formats",
     "as_text": "almenara.formats",
     "cut": "almenara.formats",
+    "leave_out": "almenara.formats",
+    "multipart": "almenara.egress",
     "raise_for_status": "almenara.egress",
     "receipt_of_many": "almenara.recipients",
     "request": "almenara.egress",

@@ -8,6 +8,7 @@ leaves this package names more of a URL than scheme, host and port.
 from __future__ import annotations
 
 from almenara.egress.client import Egress, configure, current, request
+from almenara.egress.forms import multipart
 from almenara.egress.response import HttpResponse, raise_for_status
 from almenara.egress.tls import ClientTls
 
@@ -17,6 +18,7 @@ __all__ = [
     "HttpResponse",
     "configure",
     "current",
+    "multipart",
     "raise_for_status",
     "request",
 ]

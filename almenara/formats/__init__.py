@@ -5,6 +5,7 @@ text that is too long for a service is cut between characters, never within mark
 """
 
 from almenara.formats.dialects import GOOGLE_CHAT, HTML, MARKDOWN, SLACK, TEXT, Dialect
+from almenara.formats.leaving import leave_out
 from almenara.formats.rendering import (
     as_chat_marks,
     as_html,
@@ -29,6 +30,7 @@ __all__ = [
     "as_mrkdwn",
     "as_text",
     "cut",
+    "leave_out",
     "measure",
     "render",
 ]

@@ -18,6 +18,8 @@ import pytest
 
 from almenara.testing import Answer as HttpAnswer
 from almenara.testing import FakeService, SmtpSink
+from tests.attached import a_file
+from tests.forms import FilePart, form_of
 from tests.pages import Block, blocks, read
 from tests.processes import ServerProcess
 from tests.serving import make_settings, served, until
@@ -244,6 +246,7 @@ async def test_the_plugins_on_the_page_load_and_send(page: str, tmp_path: Path) 
                 "Letter": {"server": smtp.host, "port": smtp.port, "to": "ana@example.org"},
                 "Pager": {"url": f"{http.url}/topic"},
                 "Carrier": {"url": f"{http.url}/topic"},
+                "Crate": {"url": f"{http.url}/crate"},
                 "Paper": {"path": f"{tmp_path}/paper"},
             }
             assert (await client.get("/v1/plugins")).body["broken"] == []
@@ -251,12 +254,16 @@ async def test_the_plugins_on_the_page_load_and_send(page: str, tmp_path: Path) 
                 body = {"plugin": name, "settings": settings.get(name, {})}
                 written = await client.call("PUT", f"/v1/channels/{name.lower()}", body)
                 assert (written.status, written.body["warnings"]) == (201, []), written.text
-                accepted = await client.post(
-                    "/v1/messages", {"channel": name.lower(), "description": "Fly home"}
-                )
+                message = {"channel": name.lower(), "description": "Fly home"}
+                files = {"attachments": [a_file("map.txt", b"home")]} if name == "Crate" else {}
+                accepted = await client.post("/v1/messages", message | files)
                 story = await client.final(accepted.body["id"])
                 assert story["status"] == "sent", story
             assert "Pager" not in classes or b"Fly home" in {one.body for one in http.received}
+            if "Crate" in classes:
+                [crate] = [one for one in http.received if one.target == "/crate"]
+                file = FilePart("map.txt", "text/plain", b"home")
+                assert await form_of(crate) == {"text": "Fly home", "file0": file}
             assert "Letter" not in classes or smtp.mails[0].text == "Fly home\n"
             if "Carrier" in classes:
                 drill = (await client.post("/v1/channels/carrier/verify")).body

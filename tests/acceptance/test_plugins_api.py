@@ -88,12 +88,32 @@ async def test_plugins_are_listed_with_their_settings_and_the_broken_with_their_
     # A type that JSON Schema has no word for does not hide the other plugins.
     assert found["pager.Odd"]["settings_schema"] == {"title": "Settings", "type": "object"}
     assert found["log.Log"]["source"] == "shipped"
-    assert found["email.Email"]["secret_fields"] == ["password"]
+    assert found["email.Email"]["secret_fields"] == [
+        *("oauth_access_token", "oauth_client_secret", "oauth_refresh_token", "password"),
+    ]
     broken = {one["directory"]: one for one in answer.body["broken"]}
     assert broken.keys() == {"fax", "empty"}
     assert "no line" in broken["fax"]["reason"]
     assert "fax.py" in broken["fax"]["traceback"]
     assert broken["empty"]["traceback"] is None
+
+
+async def test_the_schemas_are_enough_to_draw_forms(tmp_path: Path) -> None:
+    """Each setting has a title, a sentence, its kind, and an example where one must be written."""
+    async with served(make_settings(tmp_path)) as client:
+        plugins = (await client.get("/v1/plugins")).body["data"]
+    bare = []
+    for plugin in plugins:
+        schema = plugin["settings_schema"] or {"properties": {}}
+        for name, one in schema["properties"].items():
+            place = f"{plugin['name']}.{name}"
+            kind = one.keys() & {"type", "anyOf", "enum", "$ref"}
+            if not (one.get("title") and one.get("description") and kind):
+                bare.append(place)
+            secret = name in plugin["secret_fields"]
+            if name in schema.get("required", ()) and not secret and not one.get("examples"):
+                bare.append(f"{place}: an example")
+    assert bare == []
 
 
 async def test_without_a_plugin_directory_there_are_the_shipped_ones(tmp_path: Path) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import json
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Self
 from urllib.parse import quote
@@ -32,20 +36,28 @@ class Almenara:
     The delivery's key goes with it, so that a repeated attempt is known there.
     """
 
+    carries_attachments = True
+
     class Settings(PluginSettings):
         """Which server, and which topic there."""
 
         # Names that begin with ALMENARA_ are the settings of this server.
         model_config = SettingsConfigDict(env_prefix="TOWER_")
 
-        server: WebUrl = Field(description="The other server's address.")
+        server: WebUrl = Field(
+            examples=["https://tower.example.org"], description="The other server's address."
+        )
         token: SecretStr | None = Field(
             default=None, description="A token of the scope `messages:send`, where it asks for one."
         )
         topic: str | None = Field(
-            default=None, description="The topic there; left out, the message's own."
+            examples=["sales"],
+            default=None,
+            description="The topic there; left out, the message's own.",
         )
-        channel: str | None = Field(default=None, description="Or: one channel there.")
+        channel: str | None = Field(
+            examples=["team-slack"], default=None, description="Or: one channel there."
+        )
 
         @model_validator(mode="after")
         def _check_one_address(self) -> Self:
@@ -59,9 +71,15 @@ class Almenara:
     async def send_message(self, message: Message, background_tasks: BackgroundTasks) -> str | None:
         """Hand the message on; return its id there."""
         del background_tasks  # it is handed on here, nothing is left to do after it
-        headers = self._headers() | {"Idempotency-Key": message.idempotency_key}
+        headers = self._headers() | {
+            "Content-Type": "application/json",
+            "Idempotency-Key": message.idempotency_key,
+        }
+        contents = [await one.read() for one in message.attachments]
+        # Files of 10 MiB take a while to be written; the loop does not wait for it.
+        content = await asyncio.to_thread(_write, self.preview(message), contents)
         url = f"{self._settings.server}/v1/messages"
-        response = await request("POST", url, headers=headers, json=self.preview(message))
+        response = await request("POST", url, headers=headers, content=content)
         answer = response.object()
         _check(response, answer)
         identifier = answer.get("id")
@@ -95,13 +113,17 @@ class Almenara:
         return {"Authorization": SecretStr(f"Bearer {token.get_secret_value()}")}
 
     def preview(self, message: Message) -> dict[str, Any]:
-        """Return the message as it would be handed on."""
+        """Return the message as it would be handed on, but for what is in its files."""
         body = message.model_dump(
             mode="json",
             include={"description", "title", "format", "priority", "tags", "data", "to"}
             | {"reference", "metadata"},
             exclude_none=True,
         )
+        if message.attachments:
+            body["attachments"] = [
+                {"name": one.name, "media_type": one.media_type} for one in message.attachments
+            ]
         if self._settings.channel is not None:
             return body | {"channel": self._settings.channel}
         topic = self._settings.topic or message.topic
@@ -110,6 +132,12 @@ class Almenara:
                 "The message has no topic: set `topic` or `channel` of this channel."
             )
         return body | {"topic": topic}
+
+
+def _write(body: dict[str, Any], contents: Sequence[bytes]) -> bytes:
+    for file, content in zip(body.get("attachments", []), contents, strict=True):
+        file["content"] = base64.b64encode(content).decode()
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
 def _check(response: HttpResponse, answer: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from almenara import (
     PluginSettings,
     TemporaryError,
     as_text,
+    leave_out,
 )
 
 #: What a command may end with (``sysexits.h``): its data are wrong, or its set-up is.
@@ -42,11 +43,15 @@ class _Operator(BaseSettings):
 class Command:
     """Runs a command for each message; what it may be is the operator's word, not the API's."""
 
+    carries_attachments = True
+
     class Settings(PluginSettings):
         """Which of the commands, and what it reads."""
 
         name: str = Field(
-            min_length=1, description="The command, by its name in the operator's COMMAND_ALLOWED."
+            examples=["wall"],
+            min_length=1,
+            description="The command, by its name in the operator's COMMAND_ALLOWED.",
         )
         input: Literal["text", "json"] = Field(
             default="text", description="What it reads: title and text, or the message as JSON."
@@ -102,6 +107,7 @@ class Command:
         """Return what the command would read."""
         if self._settings.input == "json":
             return {"input": message.model_dump_json() + "\n"}
+        leave_out(message, message.attachments)
         return {"input": as_text(message) + "\n"}
 
     def _words(self) -> list[str]:

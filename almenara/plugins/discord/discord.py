@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 from pydantic import Field
@@ -16,12 +17,15 @@ from almenara import (
     SecretUrl,
     TemporaryError,
     as_markdown,
+    leave_out,
+    multipart,
     raise_for_status,
     request,
 )
 
 #: https://discord.com/developers/docs/resources/webhook#execute-webhook
 _LONGEST_TEXT = 2_000
+_MOST_FILES = 10
 #: The webhook was deleted, its token is wrong, or its channel takes nothing from it.
 _OF_THE_CHANNEL = frozenset({401, 403, 404})
 
@@ -32,11 +36,14 @@ class Discord:
     Discord takes no key that would let it see that an attempt repeats an earlier one.
     """
 
+    carries_attachments = True
+
     class Settings(PluginSettings):
         """Where to post, and as whom."""
 
         webhook_url: SecretUrl = Field(
-            description="The webhook's address, https://discord.com/api/webhooks/..."
+            examples=["https://discord.com/api/webhooks/1/abc"],
+            description="The webhook's address, https://discord.com/api/webhooks/...",
         )
         username: str | None = Field(
             default=None, max_length=80, description="Another name than the webhook's own."
@@ -57,7 +64,15 @@ class Discord:
         url = f"{self._settings.webhook_url.get_secret_value()}?wait=true"
         if self._settings.thread_id:
             url += f"&thread_id={self._settings.thread_id}"
-        answer = _read(await request("POST", SecretStr(url), json=rendered))
+        if message.attachments:
+            files = {f"files[{number}]": one for number, one in enumerate(message.attachments)}
+            del rendered["files"]
+            content, kind = await multipart({"payload_json": json.dumps(rendered)}, files)
+            headers = {"Content-Type": kind}
+            response = await request("POST", SecretStr(url), headers=headers, content=content)
+        else:
+            response = await request("POST", SecretStr(url), json=rendered)
+        answer = _read(response)
         return str(answer["id"]) if "id" in answer else None
 
     async def verify(self) -> str:
@@ -68,12 +83,16 @@ class Discord:
         return f"Discord knows the webhook, by the name {answer.get('name')}."
 
     def preview(self, message: Message) -> dict[str, Any]:
-        """Return what would be posted."""
+        """Return what would be posted, and the names of the files beside it."""
+        leave_out(message, message.attachments[_MOST_FILES:])
         body: dict[str, Any] = {
             "content": as_markdown(message, limit=_LONGEST_TEXT, unit="utf16"),
             "allowed_mentions": {"parse": []},
         }
-        return body | ({"username": self._settings.username} if self._settings.username else {})
+        if self._settings.username:
+            body["username"] = self._settings.username
+        files = [one.name for one in message.attachments]
+        return body | ({"files": files} if files else {})
 
 
 def _read(response: HttpResponse) -> dict[str, Any]:

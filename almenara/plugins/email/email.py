@@ -37,6 +37,8 @@ class Email:
     as one. The Message-ID is the receipt's reference.
     """
 
+    carries_attachments = True
+
     class Settings(MailSettings):
         """What a mail channel needs to know; in the environment each name begins with MAIL_."""
 
@@ -103,8 +105,11 @@ class Email:
 
     async def _render(self, message: Message) -> Mail:
         addressed = self._addressed(message)
-        # Reading 256 KiB of HTML takes a while.
-        return await asyncio.to_thread(render, message, **addressed, now=datetime.now(UTC))
+        contents = [await one.read() for one in message.attachments]
+        # Reading 256 KiB of HTML takes a while, and so does writing files.
+        return await asyncio.to_thread(
+            render, message, **addressed, now=datetime.now(UTC), contents=contents
+        )
 
     def _addressed(self, message: Message) -> _Addressed:
         """Say from whom and to whom a message goes."""

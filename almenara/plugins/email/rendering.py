@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime
+from urllib.parse import quote
 
-from almenara import Message, as_html, as_text
+from almenara import Attachment, Message, as_html, as_text
 
 _SUBJECT_LENGTH = 200
 #: Longer Markdown goes as it was written: to read it may take as long as a whole attempt.
@@ -32,6 +33,11 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 #: What may stand in a Message-ID as it is (a part of RFC 5322's dot-atom).
 _SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _ORDINARY_PRIORITY = 3
+#: What may stand between quotes as a file's name; any other is written as RFC 2231 has it.
+_SAFE_NAME = re.compile(r"[A-Za-z0-9._+,() -]{1,60}")
+#: What may stand in base64 as a file; messages and multiparts may not (RFC 2046, 5.).
+_MEDIA_TYPE = re.compile(r"(?!message/|multipart/)[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
+_LONGEST_TYPE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +68,18 @@ def render(
     recipients: Sequence[str],
     subject_prefix: str = "",
     now: datetime,
+    contents: Sequence[bytes] = (),
 ) -> Mail:
-    """Render a message; any text a sender may write gives a correct mail."""
+    """Render a message; any text a sender may write gives a correct mail.
+
+    Args:
+        message: what is sent.
+        sender: whom it comes from.
+        recipients: whom it goes to.
+        subject_prefix: stands before the subject.
+        now: the mail's date.
+        contents: what is in the message's files, in their order.
+    """
     key, text = _key(message.idempotency_key), _text(message)
     message_id = f"<{key}@{sender.address.rpartition('@')[2]}>"
     headers = {
@@ -79,7 +95,11 @@ def render(
         "MIME-Version": "1.0",
     }
     lines = [f"{name}: {value}\r\n" for name, value in headers.items() if value]
-    content = "".join(lines).encode("ascii") + _body(text, _html(message), key=key)
+    body = _body(text, _html(message), key=key)
+    files = [_file(*one) for one in zip(message.attachments, contents, strict=True)]
+    if files:
+        body = _multipart("mixed", [body, *files], key=key)
+    content = "".join(lines).encode("ascii") + body
     return Mail(sender.address, tuple(recipients), message_id, content)
 
 
@@ -95,6 +115,7 @@ def readable(
         "subject": _subject(message.title, text, subject_prefix),
         "text": text,
         "html": _html(message) or "",
+        "attachments": ", ".join(_file_name(one) for one in message.attachments),
     }
     return {name: text for name, text in parts.items() if text}
 
@@ -202,3 +223,36 @@ def _part(text: str, subtype: str) -> bytes:
         f'Content-Type: text/{subtype}; charset="utf-8"\r\n'
         f"Content-Transfer-Encoding: {encoding}\r\n\r\n"
     ).encode("ascii") + encoded
+
+
+def _file(file: Attachment, content: bytes) -> bytes:
+    """Write one file with its headers."""
+    kind = file.media_type.lower()
+    if len(kind) > _LONGEST_TYPE or not _MEDIA_TYPE.fullmatch(kind):
+        kind = "application/octet-stream"
+    return (
+        f"Content-Type: {kind}\r\n"
+        f"Content-Disposition: attachment;\r\n {_file_parameter(_file_name(file))}\r\n"
+        "Content-Transfer-Encoding: base64\r\n\r\n"
+    ).encode("ascii") + base64.encodebytes(content).replace(b"\n", b"\r\n")
+
+
+def _file_name(file: Attachment) -> str:
+    return clean(file.name) or "file"
+
+
+def _file_parameter(name: str) -> str:
+    """Write a file's name as a header's parameter; a long one in several, folded (RFC 2231)."""
+    if _SAFE_NAME.fullmatch(name):
+        return f'filename="{name}"'
+    encoded = [quote(character, safe="") for character in name]
+    pieces = [""]
+    for character in encoded:
+        if len(pieces[-1]) + len(character) > _ONE_LINE:
+            pieces.append("")
+        pieces[-1] += character
+    if len(pieces) == 1:
+        return f"filename*=utf-8''{pieces[0]}"
+    pieces[0] = f"utf-8''{pieces[0]}"
+    numbered = [f"filename*{number}*={piece}" for number, piece in enumerate(pieces)]
+    return ";\r\n ".join(numbered)

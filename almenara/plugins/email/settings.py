@@ -65,7 +65,7 @@ class MailSettings(PluginSettings):
     model_config = SettingsConfigDict(env_prefix="MAIL_", env_ignore_empty=True)
 
     server: Annotated[str, AfterValidator(_host)] = Field(
-        description="The mail server's name or address."
+        examples=["smtp.example.org"], description="The mail server's name or address."
     )
     port: int | None = Field(
         default=None,
@@ -95,11 +95,14 @@ class MailSettings(PluginSettings):
     oauth_scope: str = Field(
         default="", description="Which right is asked for; needed without a refresh token."
     )
-    from_: Address = Field(alias="from", description="The address the mail comes from.")
+    from_: Address = Field(
+        examples=["shop@example.org"], alias="from", description="The address the mail comes from."
+    )
     from_name: str = Field(
         default="", max_length=200, description="The name shown before that address."
     )
     to: list[Address] = Field(
+        examples=[["ana@example.org", "team@example.org"]],
         min_length=1,
         max_length=100,
         description="Who gets the mail: one or more addresses, with commas.",

@@ -42,6 +42,7 @@ class File:
         """Which file, and how it is written."""
 
         name: str = Field(
+            examples=["messages.jsonl"],
             pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$",
             description="The file's name in the operator's FILE_DIRECTORY.",
         )

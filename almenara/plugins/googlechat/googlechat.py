@@ -30,7 +30,8 @@ class GoogleChat:
         """Where to post."""
 
         webhook_url: SecretUrl = Field(
-            description="The webhook's address, https://chat.googleapis.com/v1/spaces/...?key=..."
+            examples=["https://chat.googleapis.com/v1/spaces/AAA/messages?key=abc&token=def"],
+            description="The webhook's address, https://chat.googleapis.com/v1/spaces/...?key=...",
         )
 
     def __init__(self, settings: Settings) -> None:

@@ -37,7 +37,10 @@ class Gotify:
     class Settings(PluginSettings):
         """Which server, as which application."""
 
-        server: WebUrl = Field(description="The server's address, https://push.example.com")
+        server: WebUrl = Field(
+            examples=["https://push.example.com"],
+            description="The server's address, https://push.example.com",
+        )
         token: SecretStr = Field(description="The application's token.")
 
     def __init__(self, settings: Settings) -> None:

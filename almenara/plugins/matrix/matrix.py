@@ -37,10 +37,15 @@ class Matrix:
     class Settings(PluginSettings):
         """As whom, and to which room."""
 
-        homeserver: WebUrl = Field(description="The server's address, https://matrix.example.org")
+        homeserver: WebUrl = Field(
+            examples=["https://matrix.example.org"],
+            description="The server's address, https://matrix.example.org",
+        )
         access_token: SecretStr = Field(description="A token of the user that sends.")
         room_id: str = Field(
-            pattern=r"^!\S+$", description="The room's id, !abc:example.org; no alias (#room)."
+            examples=["!abc:example.org"],
+            pattern=r"^!\S+$",
+            description="The room's id, !abc:example.org; no alias (#room).",
         )
 
     def __init__(self, settings: Settings) -> None:

@@ -41,7 +41,8 @@ class Mattermost:
         """Where to post, and as whom."""
 
         webhook_url: SecretUrl = Field(
-            description="The webhook's address, https://chat.example.com/hooks/..."
+            examples=["https://chat.example.org/hooks/abc"],
+            description="The webhook's address, https://chat.example.com/hooks/...",
         )
         channel: str | None = Field(
             default=None, description="Another channel than the webhook's own, or @user."

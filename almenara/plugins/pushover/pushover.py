@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from http import HTTPStatus
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from almenara import (
+    Attachment,
     BackgroundTasks,
     ChannelError,
     HttpResponse,
@@ -21,12 +23,15 @@ from almenara import (
     as_html,
     as_text,
     cut,
+    leave_out,
     raise_for_status,
     request,
 )
 
 #: https://pushover.net/api
 _LONGEST_TEXT, _LONGEST_TITLE = 1_024, 250
+#: Of a picture, in bytes.
+_LARGEST = 5_242_880
 #: What Pushover names when it is about the channel and not about the text.
 _OF_THE_CHANNEL = ("token", "user", "device")
 #: By our priority, from the most urgent.
@@ -38,6 +43,8 @@ class Pushover:
 
     Pushover takes no key that would let it see that an attempt repeats an earlier one.
     """
+
+    carries_attachments = True
 
     class Settings(PluginSettings):
         """As which application, and to whom."""
@@ -58,6 +65,9 @@ class Pushover:
         del background_tasks  # it is sent here, nothing is left to do after it
         # Marks take a while to be read; the loop does not wait for it.
         rendered = await asyncio.to_thread(self.preview, message)
+        for picture in message.attachments:
+            content = await picture.read()
+            rendered["attachment_base64"] = base64.b64encode(content).decode()
         identifier = (await self._call("messages", rendered)).get("request")
         return identifier if isinstance(identifier, str) else None
 
@@ -81,7 +91,9 @@ class Pushover:
         return answer
 
     def preview(self, message: Message) -> dict[str, Any]:
-        """Return what would be sent."""
+        """Return what would be sent, but for what is in the picture."""
+        picture = next(filter(_is_picture, message.attachments), None)
+        leave_out(message, [one for one in message.attachments if one is not picture])
         marked = message.format != "text"
         write = as_html if marked else as_text
         body: dict[str, Any] = {
@@ -91,10 +103,16 @@ class Pushover:
         }
         if marked:
             body["html"] = 1
+        if picture is not None:
+            body["attachment_type"] = picture.media_type
         if message.title:
             body["title"] = cut(message.title, _LONGEST_TITLE)
         more = {"device": self._settings.device, "sound": self._settings.sound}
         return body | {name: value for name, value in more.items() if value}
+
+
+def _is_picture(file: Attachment) -> bool:
+    return file.media_type.startswith("image/") and 0 < file.size <= _LARGEST
 
 
 def _check(response: HttpResponse, answer: dict[str, Any]) -> None:

@@ -36,6 +36,7 @@ class Slack:
         """One of the two ways to post."""
 
         webhook_url: SecretStr | None = Field(
+            examples=["https://hooks.slack.com/services/T000/B000/XXXX"],
             default=None,
             description="An incoming webhook's address, https://hooks.slack.com/services/...",
         )
@@ -43,6 +44,7 @@ class Slack:
             default=None, description="A bot's token, xoxb-..., with the scope chat:write."
         )
         channel: str | None = Field(
+            examples=["C0123456789"],
             default=None,
             description="Where the bot posts: an id such as C0123456789, or a name.",
         )

@@ -35,7 +35,8 @@ class Teams:
         """Where to post."""
 
         webhook_url: SecretUrl = Field(
-            description="The address that the workflow shows, https://...logic.azure.com/..."
+            examples=["https://example.webhook.office.com/workflows/abc"],
+            description="The address that the workflow shows, https://...logic.azure.com/...",
         )
 
     def __init__(self, settings: Settings) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from pydantic import Field
 
 from almenara import (
+    Attachment,
     BackgroundTasks,
     ChannelError,
     HttpResponse,
@@ -18,12 +21,19 @@ from almenara import (
     TemporaryError,
     WebUrl,
     as_html,
+    as_text,
+    leave_out,
+    multipart,
     raise_for_status,
     request,
 )
 
 #: https://core.telegram.org/bots/api#sendmessage
 _LONGEST_TEXT = 4_096
+#: https://core.telegram.org/bots/api#sendmediagroup
+_LONGEST_CAPTION = 1_024
+#: One request takes ten; one of them may have to be the text.
+_MOST_FILES = 9
 #: A wrong or revoked token is 401, or 404 when it is no token at all; 403: the bot was blocked, was
 #: removed from the group, or may not write there.
 _OF_THE_CHANNEL = frozenset({401, 403, 404})
@@ -39,11 +49,14 @@ class Telegram:
     Telegram takes no key that would let it see that an attempt repeats an earlier one.
     """
 
+    carries_attachments = True
+
     class Settings(PluginSettings):
         """Which bot, and which chat."""
 
         bot_token: SecretStr = Field(description="The bot's token, as @BotFather gives it.")
         chat_id: str = Field(
+            examples=["-1001234567890", "@news_of_the_shop"],
             min_length=1,
             description="The chat: a number such as -1001234567890, or @name of a public channel.",
         )
@@ -62,6 +75,8 @@ class Telegram:
         del background_tasks  # it is sent here, nothing is left to do after it
         # Marks take a while to be read; the loop does not wait for it.
         rendered = await asyncio.to_thread(self.preview, message)
+        if message.attachments:
+            return await self._send_files(message, rendered)
         result = await self._call("sendMessage", rendered)
         return str(result["message_id"]) if isinstance(result, dict) else None
 
@@ -74,24 +89,62 @@ class Telegram:
         return f"Telegram knows the bot {bot.get('username')}, and the bot the chat."
 
     def preview(self, message: Message) -> dict[str, Any]:
-        """Return what would be sent."""
+        """Return what would be sent, and the names of the files with it."""
+        # Telegram takes no empty file.
+        full = [one for one in message.attachments if one.size]
+        empty = [one for one in message.attachments if not one.size]
+        leave_out(message, [*full[_MOST_FILES:], *empty])
         body: dict[str, Any] = {
             "chat_id": self._settings.chat_id,
-            "text": as_html(message, limit=_LONGEST_TEXT, unit="utf16"),
             "parse_mode": "HTML",
-            "link_preview_options": {"is_disabled": True},
             "disable_notification": message.priority >= _SILENT,
         }
-        thread = self._settings.message_thread_id
-        return body | ({"message_thread_id": thread} if thread else {})
+        if self._settings.message_thread_id:
+            body["message_thread_id"] = self._settings.message_thread_id
+        if not message.attachments:
+            text = as_html(message, limit=_LONGEST_TEXT, unit="utf16")
+            return body | {"text": text, "link_preview_options": {"is_disabled": True}}
+        caption = as_html(message, limit=_LONGEST_CAPTION, unit="utf16")
+        if caption != as_html(message):
+            whole = as_text(message).encode("utf-8", "replace")
+            message.attachments.insert(0, Attachment.of("message.txt", whole))
+        return body | {"caption": caption, "files": [one.name for one in message.attachments]}
 
-    async def _call(self, method: str, body: dict[str, Any]) -> Any:
+    async def _send_files(self, message: Message, rendered: dict[str, Any]) -> str | None:
+        """Send text and files by one request, so that no other attempt repeats half of it."""
+        words = {name: rendered.pop(name) for name in ("caption", "parse_mode")}
+        del rendered["files"]
+        if len(message.attachments) == 1:
+            files = {"document": message.attachments[0]}
+            sent = await self._call("sendDocument", rendered | words, files)
+        else:
+            files = {f"file{number}": one for number, one in enumerate(message.attachments)}
+            media = [{"type": "document", "media": f"attach://{name}"} for name in files]
+            media[-1] |= words
+            sent = await self._call("sendMediaGroup", rendered | {"media": media}, files)
+        first = sent[0] if isinstance(sent, list) and sent else sent
+        return str(first["message_id"]) if isinstance(first, dict) else None
+
+    async def _call(
+        self, method: str, body: dict[str, Any], files: Mapping[str, Attachment] | None = None
+    ) -> Any:
         settings = self._settings
-        url = f"{settings.api_url}/bot{settings.bot_token.get_secret_value()}/{method}"
-        response = await request("POST", SecretStr(url), json=body)
+        url = SecretStr(f"{settings.api_url}/bot{settings.bot_token.get_secret_value()}/{method}")
+        if files:
+            fields = {name: _field(value) for name, value in body.items()}
+            content, kind = await multipart(fields, files)
+            headers = {"Content-Type": kind}
+            response = await request("POST", url, headers=headers, content=content)
+        else:
+            response = await request("POST", url, json=body)
         answer = response.object()
         _check(response, answer)
         return answer.get("result")
+
+
+def _field(value: object) -> str:
+    """Write a value as a field of a form: a text as it is, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _check(response: HttpResponse, answer: dict[str, Any]) -> None:

@@ -54,15 +54,26 @@ class Twilio:
     class Settings(PluginSettings):
         """From where to where, at whose cost."""
 
-        account_sid: str = Field(pattern=r"^AC[0-9a-f]{32}$", description="The account, AC...")
+        account_sid: str = Field(
+            examples=["AC0123456789abcdef0123456789abcdef"],
+            pattern=r"^AC[0-9a-f]{32}$",
+            description="The account, AC...",
+        )
         auth_token: SecretStr = Field(description="The account's auth token.")
         sender: str | None = Field(
-            default=None, pattern=_NUMBER, description="Your number, as +15551234567 ..."
+            examples=["+15551234567"],
+            default=None,
+            pattern=_NUMBER,
+            description="Your number, as +15551234567 ...",
         )
         messaging_service_sid: str | None = Field(
             default=None, pattern=r"^MG[0-9a-f]{32}$", description="... or a messaging service."
         )
-        to: str = Field(pattern=_NUMBER, description="The recipient's number, as +34600000000.")
+        to: str = Field(
+            examples=["+34600000000"],
+            pattern=_NUMBER,
+            description="The recipient's number, as +34600000000.",
+        )
         whatsapp: bool = Field(default=False, description="By WhatsApp instead of SMS.")
         api_url: WebUrl = Field(
             default="https://api.twilio.com", description="The API; another one for tests."

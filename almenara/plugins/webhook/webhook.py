@@ -7,8 +7,10 @@ import base64
 import binascii
 import hashlib
 import hmac
+import json
 import re
 import time
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Self
 from urllib.parse import urlsplit
@@ -43,11 +45,14 @@ class Webhook:
     in each. What is signed are the very bytes that are sent.
     """
 
+    carries_attachments = True
+
     class Settings(PluginSettings):
         """Where to post, and how the receiver knows that it was us."""
 
         url: SecretStr = Field(
-            description="Where to post. It is kept secret, as its path or query may be one."
+            examples=["https://example.com/hooks"],
+            description="Where to post. It is kept secret, as its path or query may be one.",
         )
         secret: SecretStr | None = Field(
             default=None,
@@ -80,6 +85,11 @@ class Webhook:
             default=None,
             description="Certificates in PEM: only a receiver whose certificate is signed by one "
             "of them is trusted. Absent: those that the system trusts.",
+        )
+
+        attachments: bool = Field(
+            default=False,
+            description="Post what is in a message's files too, each in base64 as its `content`.",
         )
 
         @field_validator("url")
@@ -147,16 +157,10 @@ class Webhook:
         """Post the message; return the id that the receiver answers with, if it does."""
         del background_tasks  # the post is made here, nothing is left to do after it
         settings = self._settings
-        # A template may work for a while.
-        body = await asyncio.to_thread(_body, message, settings.body)
-        made: dict[str, str | SecretStr] = {
-            "content-type": settings.content_type,
-            "webhook-id": message.idempotency_key,
-            "webhook-timestamp": str(int(time.time())),
-        }
-        if settings.secret is not None:
-            signed = f"{made['webhook-id']}.{made['webhook-timestamp']}.".encode() + body
-            made["webhook-signature"] = _signature(_key(settings.secret), signed)
+        files = message.attachments if settings.attachments else []
+        contents = [await one.read() for one in files]
+        # Files of 10 MiB take a while to be written and signed, as a template may.
+        body, made = await asyncio.to_thread(self._written, message, contents)
         response = await request(
             "POST",
             settings.url,
@@ -173,8 +177,23 @@ class Webhook:
         raise_for_status(response, service="The webhook's receiver")
         return response.headers.get("webhook-id", "")[:_LONGEST_REFERENCE] or None
 
+    def _written(
+        self, message: Message, contents: Sequence[bytes]
+    ) -> tuple[bytes, dict[str, str | SecretStr]]:
+        """Return the body, and the headers that are made for it."""
+        body = _body(message, self._settings.body, contents)
+        made: dict[str, str | SecretStr] = {
+            "content-type": self._settings.content_type,
+            "webhook-id": message.idempotency_key,
+            "webhook-timestamp": str(int(time.time())),
+        }
+        if self._settings.secret is not None:
+            signed = f"{made['webhook-id']}.{made['webhook-timestamp']}.".encode() + body
+            made["webhook-signature"] = _signature(_key(self._settings.secret), signed)
+        return body, made
+
     def preview(self, message: Message) -> dict[str, str]:
-        """Return the body that would be posted; its ids are only examples.
+        """Return the body that would be posted; its ids are only examples, no content is in it.
 
         Raises:
             PermanentError: the template cannot be filled with the message.
@@ -182,9 +201,19 @@ class Webhook:
         return {"body": _body(message, self._settings.body).decode()}
 
 
-def _body(message: Message, template: str | None) -> bytes:
-    if template is None:
+def _body(message: Message, template: str | None, contents: Sequence[bytes] = ()) -> bytes:
+    """Return what the template makes, or the message as JSON with the contents of its files."""
+    if template is not None:
+        return _filled(template, message)
+    if not contents:
         return message.model_dump_json().encode()
+    body = message.model_dump(mode="json")
+    for file, content in zip(body["attachments"], contents, strict=True):
+        file["content"] = base64.b64encode(content).decode()
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _filled(template: str, message: Message) -> bytes:
     try:
         return Template(template).render(values_of(message)).encode()
     except TemplateError as error:

@@ -57,6 +57,7 @@ class WebPush:
             description="The private VAPID key: P-256, its 32 bytes in base64url, or PEM."
         )
         subject: str = Field(
+            examples=["mailto:ana@example.org"],
             pattern=r"^(mailto:[^\s@]+@[^\s@]+|https://[^\s]+)$",
             description="Whom the push service writes to: mailto:ana@example.org, or https://...",
         )
