@@ -12,7 +12,7 @@ from fastapi import Query, Request, Response
 
 from almenara.api.body import DEEPEST, LARGEST_INTEGER, UnreadableBodyError
 from almenara.api.dependencies import Parts
-from almenara.api.incoming import MessageRoute, bringing
+from almenara.api.incoming import MessageRoute, bringing, is_form, read_whole
 from almenara.api.template_bodies import Sender
 from almenara.templates import Reading
 
@@ -41,7 +41,7 @@ class ForeignRoute(MessageRoute):
             reading = await parts.intake.reading(
                 request.path_params["name"], request.query_params.get("template")
             )
-            if reading is not None:
+            if reading is not None and not is_form(request):
                 request = await _translated(request, reading, parts)
             return await handler(request)
 
@@ -50,7 +50,7 @@ class ForeignRoute(MessageRoute):
 
 async def _translated(request: Request, reading: Reading, parts: Parts) -> Request:
     """Return a request that brings the message which a foreign body means."""
-    body = await request.body()
+    body = await read_whole(request)
     if len(body) > LARGEST:
         raise UnreadableBodyError(
             413, "body_too_large", f"The body is larger than {LARGEST:,} bytes, the limit here."

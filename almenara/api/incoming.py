@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import Request, Response
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from almenara.api.attachment_bodies import LARGEST_TOGETHER, MOST_FILES, decode_content
@@ -22,6 +23,7 @@ from almenara.api.body import (
     check_value,
     parse_json,
 )
+from almenara.errors import FieldError
 from almenara.settings import Settings
 
 #: Smaller bodies are read at once; larger ones beside the event loop.
@@ -66,13 +68,18 @@ class MessageRoute(StrictRoute):
         handler = super().get_route_handler()
 
         async def incoming(request: Request) -> Response:
-            if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+            if is_form(request):
                 request = bringing(request, await _read_form(request))
             elif _may_be_large(request):
                 request = await _read_large(request)
             return await handler(request)
 
         return incoming
+
+
+def is_form(request: Request) -> bool:
+    """Tell whether a body is a form, which is always a message."""
+    return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
 
 
 def bringing(
@@ -105,9 +112,25 @@ def _may_be_large(request: Request) -> bool:
 async def _read_large(request: Request) -> Request:
     """Read a large body of JSON; what is no file's content may be no larger than any body."""
     check_headers(request)
-    value, rest = await asyncio.to_thread(_parse_with_files, await request.body())
+    value, rest = await asyncio.to_thread(_parse_with_files, await read_whole(request))
     _check_rest(request, rest)
     return bringing(request, value)
+
+
+async def read_whole(request: Request) -> bytes:
+    """Return the bytes of a body.
+
+    Raises:
+        UnreadableBodyError: whoever sends it has hung up.
+    """
+    try:
+        return await request.body()
+    except ClientDisconnect as error:
+        raise _broken_off() from error
+
+
+def _broken_off() -> UnreadableBodyError:
+    return UnreadableBodyError(400, "bad_request", "The body was broken off.")
 
 
 def _parse_with_files(body: bytes) -> tuple[Any, int]:
@@ -137,6 +160,8 @@ async def _read_form(request: Request) -> dict[str, Any]:
     )
     try:
         form = await parser.parse()
+    except ClientDisconnect as error:
+        raise _broken_off() from error
     except (MultiPartException, KeyError, ValueError) as error:
         said = getattr(error, "message", "its boundary is missing").rstrip(".")
         raise UnreadableBodyError(
@@ -161,8 +186,7 @@ async def _written_as_json(form: FormData, request: Request) -> dict[str, Any]:
             continue
         rest += len(part)
         if name == "message":
-            whole = parse_json(part.encode())
-            value |= whole if isinstance(whole, dict) else {"message": whole}
+            value |= _whole(part)
         elif name in _LIST_FIELDS:
             value.setdefault(name, []).append(part)
         else:
@@ -170,6 +194,24 @@ async def _written_as_json(form: FormData, request: Request) -> dict[str, Any]:
     _check_rest(request, rest)
     check_value(value)
     return value | ({_FILES: files} if files else {})
+
+
+def _whole(text: str) -> dict[str, Any]:
+    """Return the message that stands in one part.
+
+    Raises:
+        UnreadableBodyError: it is no object of JSON.
+    """
+    try:
+        value = parse_json(text.encode())
+    except UnreadableBodyError as error:
+        value, said = None, str(error.detail)
+    else:
+        said = "Write the fields of the message as an object of JSON."
+    if isinstance(value, dict):
+        return value
+    wrong = FieldError(field="message", code="invalid_json", message=said)
+    raise UnreadableBodyError(422, "invalid_input", f"message: {said}", (wrong,))
 
 
 def _file(part: UploadFile, content: bytes) -> dict[str, Any]:

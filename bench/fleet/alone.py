@@ -21,7 +21,7 @@ from almenara.dispatch import Dispatcher, Instances, Leases, Ready
 from almenara.egress import Egress, configure
 from almenara.loader import Plugins
 from almenara.models import new_id
-from almenara.routing import ChannelRoute
+from almenara.routing import ChannelRoute, TopicRoute
 from almenara.secrets import Vault
 from almenara.sending import settle_down
 from almenara.settings import read_settings
@@ -42,6 +42,7 @@ class _Nothing:
 @dataclass
 class _Table:
     channels: dict[str, ChannelRoute]
+    topics: dict[str, TopicRoute] = field(default_factory=dict)
 
 
 @dataclass

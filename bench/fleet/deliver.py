@@ -153,7 +153,6 @@ def almenara_without_database(stage: Stage, count: int) -> float:
                 [sys.executable, *arguments],
                 env=clean_environment() | {"ALMENARA_EGRESS_ALLOW": "127.0.0.0/8"},
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
                 text=True,
             )
             for _ in range(PROCESSES)

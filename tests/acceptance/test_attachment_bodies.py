@@ -19,7 +19,7 @@ from tests.serving import Client
     ("fields", "status", "said"),
     [
         ({"description": "x" * 300_000}, 413, "Without its attachments"),
-        ({"message": "{"}, 400, "not valid JSON"),
+        ({"message": "{"}, 422, "not valid JSON"),
         ({"message": "[1]"}, 422, "message"),
         ({"description": "a", "priority": "high"}, 422, "priority"),
         ({"description": "a", "none_such": "b"}, 422, "none_such"),

@@ -109,7 +109,7 @@ async def test_it_shows_what_each_plugin_would_send(sales: Client) -> None:
     answer = await explained(sales, priority=1, title="New lead", format="html")
     contents = {name: one["content"] for name, one in by_name(answer).items()}
     assert all(one["rendered"] and one["error"] is None for one in contents.values())
-    assert contents["slack"]["parts"] == {"text": "*New lead*\nI need help &amp; more"}
+    assert contents["slack"]["parts"] == {"text": "*New lead*\nI *need* help &amp; more"}
     assert contents["mail"]["parts"] == {
         "from": "shop@example.org",
         "to": "ana@example.org",

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from almenara.api.body import check_value
+from almenara.api.foreign import read_foreign
+from almenara.api.message_bodies import KEY_PATTERN, MessageBody
 from almenara.api.template_bodies import Sender
 from almenara.templates import SENDERS, Reading, check_reading, translate
 from tests.serving import Client
 
+#: What the templates of the known senders look at.
+KEYS = st.sampled_from(
+    [
+        *("action", "alerts", "amount", "annotations", "body", "comment", "commits", "currency"),
+        *("commonLabels", "data", "groupLabels", "id", "issue", "labels", "message", "object"),
+        *("pull_request", "ref", "release", "repository", "sender", "severity", "status", "title"),
+        *("type", "url", "workflow_run"),
+    ]
+)
 BODIES = Path(__file__).parent / "webhooks"
 FULL = {
     "description": "{{ body.what }}",
@@ -250,6 +265,7 @@ async def test_what_a_body_means_is_shown_before_anything_is_sent(ops: Client) -
         "tags": ["up", "monitor"],
         "reference": "e-7",
         "metadata": {},
+        "attachments": [],
         "idempotency_key": "e-7",
     }
     assert shown.body["channels"][0]["would_send"] is True
@@ -263,6 +279,29 @@ def test_every_sender_is_named_and_its_templates_can_be_read() -> None:
     assert set(get_args(Sender)) == set(SENDERS)
     for reading in SENDERS.values():
         check_reading(reading)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=300),
+    lambda one: st.lists(one, max_size=4) | st.dictionaries(KEYS | st.text(max_size=9), one),
+    max_leaves=25,
+)
+
+
+@given(
+    body=JSON,
+    sender=st.sampled_from(sorted(SENDERS)),
+    event=st.none() | st.sampled_from(["push", "ping", "release", "é"]) | st.text(max_size=300),
+)
+def test_any_json_of_any_sender_becomes_a_message_that_is_accepted(
+    body: Any, sender: str, event: str | None
+) -> None:
+    value = read_foreign(json.dumps(body).encode())
+    headers = {} if event is None else {"x-github-event": event, "x-github-delivery": event}
+    made = translate(SENDERS[sender], value, headers)
+    check_value(made.body["description"])
+    MessageBody.model_validate(made.body)
+    assert made.key is None or re.fullmatch(KEY_PATTERN, made.key)
 
 
 def test_templates_see_no_header_that_proves_who_sends() -> None:

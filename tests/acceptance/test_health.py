@@ -24,6 +24,7 @@ class Wire:
     def __init__(self, url: str) -> None:
         self._far = urlsplit(url)
         self._open: set[asyncio.StreamWriter] = set()
+        self._carrying: set[asyncio.Task[Any]] = set()
         self._server: asyncio.Server | None = None
         self._talks = asyncio.Event()
         self._talks.set()
@@ -39,6 +40,11 @@ class Wire:
         self._talks.set()
         if self._server is not None:
             self._server.close()
+        # Also those that have come in and are not through to the other end yet.
+        carrying = list(self._carrying)
+        for task in carrying:
+            task.cancel()
+        await asyncio.gather(*carrying, return_exceptions=True)
         for writer in self._open:
             writer.transport.abort()
         self._open.clear()
@@ -56,11 +62,18 @@ class Wire:
         return urlunsplit(self._far._replace(netloc=near))
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(
-            self._far.hostname, self._far.port or 5432
-        )
-        self._open |= {writer, far_writer}
-        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        task = asyncio.current_task()
+        assert task is not None
+        self._carrying.add(task)
+        self._open.add(writer)
+        try:
+            far_reader, far_writer = await asyncio.open_connection(
+                self._far.hostname, self._far.port or 5432
+            )
+            self._open.add(far_writer)
+            await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        finally:
+            self._carrying.discard(task)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

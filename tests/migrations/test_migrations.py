@@ -24,7 +24,7 @@ NAMES = [
     *("0005_templates", "0006_attachments", "0007_verification", "0008_plugin_revisions"),
 ]
 #: A process must have migrated within so many seconds.
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 TABLES = {
     "attachment_chunk",
     "attachment_content",
