@@ -15,7 +15,7 @@ from almenara.api.errors import problem
 #: Where messages come in, which may bring files.
 _BRINGS_FILES: Final = re.compile(r"/v1/(topics/[^/]+/)?messages(/explain)?")
 #: So many bodies that are larger than others may be are in memory at once.
-_LARGE_AT_ONCE: Final = 8
+_LARGE_AT_ONCE: Final = 4
 
 
 class BodyLimit:

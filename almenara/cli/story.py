@@ -100,6 +100,7 @@ def _fields(story: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, usual in _PLAIN.items():
         yield name, "" if story[name] == usual else str(story[name])
     yield "tags", ", ".join(story["tags"])
+    yield "attachments", ", ".join(one["name"] for one in story["attachments"])
     yield "to", ", ".join(story["to"])
     yield "reference", story["reference"] or ""
     for name in ("data", "metadata"):

@@ -25,6 +25,7 @@ def a_message(**changes: Any) -> dict[str, Any]:
         "to": [],
         "reference": None,
         "metadata": {},
+        "attachments": [],
         "send_at": None,
         "redacted_at": None,
         "created_at": BEGIN,

@@ -44,6 +44,12 @@ def test_files_are_handed_in_with_a_message(
     assert accepting.asked[0].json()["attachments"] == [sent, sent]
 
 
+def test_what_a_message_brought_is_shown(cli: Cli, server: ScriptedServer) -> None:
+    files = [{"name": name, "media_type": "text/csv", "size": 8} for name in ("a.csv", "b.csv")]
+    server.answer("GET", _STORY, a_story(a_delivery(), attachments=files))
+    assert "a.csv, b.csv" in cli("show", MESSAGE_ID).out
+
+
 def test_a_file_that_cannot_be_read_is_named(
     cli: Cli, accepting: ScriptedServer, tmp_path: Path
 ) -> None:
