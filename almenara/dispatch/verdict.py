@@ -89,6 +89,12 @@ def clean(text: str, secrets: Iterable[str], longest: int = _LONGEST_ERROR) -> s
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
+def advise(said: str, channel: ChannelRoute) -> str:
+    """Add what to do about a channel that was refused, whatever the message."""
+    end = "" if said.endswith((".", "!", "?", "…")) else "."
+    return f"{said}{end} Write it anew with PATCH /v1/channels/{channel.name}."
+
+
 def _unreadable(
     ended: Ended, claim: Claim, channel: ChannelRoute, now: datetime, spread: float
 ) -> Result:
@@ -142,7 +148,7 @@ def _failed(
             due_at=now,
             retry_step=claim.retry_step,
             misconfigured=True,
-            error=text,
+            error=advise(text, channel),
         )
     limited = isinstance(error, RateLimitedError)
     retry_after = None

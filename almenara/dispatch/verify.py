@@ -9,7 +9,7 @@ from typing import Any
 
 from almenara.dispatch.call import Ended, ask_plugin
 from almenara.dispatch.instances import Instances
-from almenara.dispatch.verdict import clean, describe
+from almenara.dispatch.verdict import advise, clean, describe
 from almenara.errors import ChannelError, InvalidInputError, PermanentError
 from almenara.limits import Drilled, DrillOutcome
 from almenara.loader import Instance
@@ -125,7 +125,4 @@ def _unsupported(reason: str, channel: ChannelRoute) -> tuple[DrillOutcome, str]
 def _advised(error: BaseException, channel: ChannelRoute, secrets: list[str]) -> str:
     """Say what was raised, and what to do where that lasts."""
     said = describe(error, secrets)
-    if not isinstance(error, _LASTING):
-        return said
-    end = "" if said.endswith((".", "!", "?", "…")) else "."
-    return f"{said}{end} Write it anew with PATCH /v1/channels/{channel.name}."
+    return advise(said, channel) if isinstance(error, _LASTING) else said

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from almenara.testing.contract import Finding, check_contract
+from almenara.testing.contract import STATUSES, Finding, check_contract
 from almenara.testing.messages import a_message, sending
 from almenara.testing.service import Answer, FakeService, Received
 from almenara.testing.smtp_orders import ReceivedMail
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from almenara.testing.smtp import SmtpSink
 
 __all__ = [
+    "STATUSES",
     "Answer",
     "FakeService",
     "Finding",

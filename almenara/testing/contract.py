@@ -35,7 +35,7 @@ from almenara.testing.service import Answer, FakeService
 Values = Callable[[str], Mapping[str, Any]]
 
 _GIVEN_UP: tuple[type[SendError], ...] = (PermanentError, ChannelError)
-#: What each status comes to: the kinds of error that are right.
+#: The table of statuses: what each of a service's answers comes to, by the errors that are right.
 STATUSES: dict[int, tuple[type[SendError], ...]] = {
     302: _GIVEN_UP,
     400: _GIVEN_UP,

@@ -12,7 +12,13 @@ import pytest
 from almenara.deliveries import LEASE, TRANSITIONS, Claim, Outcome, Reason, Result, Status
 from almenara.dispatch import clean, describe, judge
 from almenara.dispatch.call import Ended
-from almenara.errors import InvalidInputError, PermanentError, RateLimitedError, TemporaryError
+from almenara.errors import (
+    ChannelError,
+    InvalidInputError,
+    PermanentError,
+    RateLimitedError,
+    TemporaryError,
+)
 from almenara.models import new_id
 from almenara.plugin import Receipt
 from almenara.routing import ChannelRoute
@@ -184,3 +190,9 @@ def test_what_cannot_be_read_of_a_plugins_answer_leaves_the_delivery_sent(
     result = verdict(Ended(value=make()))
     assert (result.outcome, result.status) == (Outcome.SENT, Status.SENT)
     assert "cannot be read" in (result.detail or "")
+
+
+def test_a_refused_channel_is_told_what_to_do_about_it() -> None:
+    for said in ("The token is wrong", "The token is wrong."):
+        result = verdict(Ended(error=ChannelError(said)))
+        assert result.error == "The token is wrong. Write it anew with PATCH /v1/channels/team."
