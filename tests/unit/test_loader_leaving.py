@@ -104,7 +104,8 @@ def test_a_broken_version_leaves_nothing_behind(plugins: Plugins, root: Path) ->
     write(root, "sms/sms.py", "from .helper import NUMBER\nraise RuntimeError\n")
     assert settle(plugins) is not None
     assert plugins.broken
-    assert {name for name in sys.modules if name.startswith(ROOT)} == before
+    # What other tests have left may go meanwhile.
+    assert {name for name in sys.modules if name.startswith(ROOT)} <= before
 
 
 def test_what_was_missing_is_tried_again_when_a_package_was_installed(
