@@ -51,7 +51,9 @@ class Reader:
         script = block.text.replace("http://127.0.0.1:8000", self._server.url)
         script = re.sub(r"=-(?=\s)", "=@secret", script)
         script = re.sub(
-            r"(?m)^(almenara log --follow)$", r"timeout --preserve-status -s INT 5 \1", script
+            r"(?m)^(almenara log --follow)$",
+            r"timeout --foreground --preserve-status -s INT 5 \1",
+            script,
         )
         if newest:
             script = re.sub(r"\bID\b", newest[0]["id"], script)
