@@ -46,8 +46,6 @@ class Uploads:
             UnavailableError: not all of them were stored; what was is purged if nobody brings it
                 again.
         """
-        if not uploads:
-            return ()
         files = await describe(uploads)
         async with self._turns:
             for upload, file in zip(uploads, files, strict=True):
@@ -71,6 +69,8 @@ class Uploads:
 
 async def describe(uploads: Sequence[Upload]) -> tuple[AttachedFile, ...]:
     """Return what files are, their hashes made beside the event loop."""
+    if not uploads:
+        return ()
     digests = await asyncio.to_thread(lambda: [sha256(one.content).hexdigest() for one in uploads])
     return tuple(
         AttachedFile(one.name, one.media_type, len(one.content), digest)

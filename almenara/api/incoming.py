@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
@@ -70,7 +69,7 @@ class MessageRoute(StrictRoute):
         async def incoming(request: Request) -> Response:
             if is_form(request):
                 request = bringing(request, await _read_form(request))
-            elif _may_be_large(request):
+            elif READ not in request.scope and _may_be_large(request):
                 request = await _read_large(request)
             return await handler(request)
 
@@ -175,6 +174,7 @@ async def _read_form(request: Request) -> dict[str, Any]:
 
 async def _written_as_json(form: FormData, request: Request) -> dict[str, Any]:
     value: dict[str, Any] = {}
+    lists: dict[str, list[str]] = {}
     files: list[dict[str, Any]] = []
     left, rest = LARGEST_TOGETHER, 0
     for name, part in form.multi_items():
@@ -188,10 +188,11 @@ async def _written_as_json(form: FormData, request: Request) -> dict[str, Any]:
         if name == "message":
             value |= _whole(part)
         elif name in _LIST_FIELDS:
-            value.setdefault(name, []).append(part)
+            lists.setdefault(name, []).append(part)
         else:
             value[name] = _field(name, part)
     _check_rest(request, rest)
+    value |= lists
     check_value(value)
     return value | ({_FILES: files} if files else {})
 
@@ -227,8 +228,8 @@ def _field(name: str, text: str) -> Any:
     if name not in _JSON_FIELDS:
         return text
     try:
-        return json.loads(text)
-    except ValueError:
+        return parse_json(text.encode())
+    except UnreadableBodyError:
         return text
 
 

@@ -21,6 +21,12 @@ from tests.serving import Client
         ({"description": "x" * 300_000}, 413, "Without its attachments"),
         ({"message": "{"}, 422, "not valid JSON"),
         ({"message": "[1]"}, 422, "message"),
+        (
+            {"message": '{"description": "a", "tags": "b"}', "to": "c", "data": "[" * 9_000},
+            422,
+            "data",
+        ),
+        ({"message": '{"tags": 7}', "tags": "a"}, 422, "description"),
         ({"description": "a", "priority": "high"}, 422, "priority"),
         ({"description": "a", "none_such": "b"}, 422, "none_such"),
         ({"description": "a\x00b"}, 422, "NUL"),
