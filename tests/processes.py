@@ -185,9 +185,13 @@ class WorkerProcess(AlmenaraProcess):
 
     def stop(self) -> None:
         """Ask the whole group to end, as a service manager does."""
-        os.killpg(self.pid, signal.SIGTERM)
+        self._signal_all(signal.SIGTERM)
 
     def kill(self) -> None:
         """Kill the whole group."""
-        os.killpg(self.pid, signal.SIGKILL)
+        self._signal_all(signal.SIGKILL)
         self.wait()
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        if self.running:
+            os.killpg(self.pid, number)

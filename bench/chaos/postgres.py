@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import select
 import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +122,8 @@ class Cluster:
         pids = await self.sessions()
         if pids:
             self._journal.write("kill -9 of a backend", pid=pids[0])
-            os.kill(pids[0], signal.SIGKILL)
+            for backend in _held([pids[0]], self.pid):
+                _kill(backend)
 
     async def terminate_backends(self) -> None:
         """End every session of the product."""
@@ -162,11 +165,11 @@ class Cluster:
         """Kill the server and all its processes."""
         if self._process is None or self._process.poll() is not None:
             return
-        children = _children(self._process.pid)
+        children = _held(_children(self._process.pid), self._process.pid)
         self._process.kill()
         self._process.wait()
-        for pid in children:
-            _kill_child(pid)
+        for child in children:
+            _kill(child)
 
 
 def programs() -> Path:
@@ -188,14 +191,26 @@ def _children(pid: int) -> list[int]:
     return [int(one) for one in text.split()]
 
 
-def _kill_child(pid: int) -> None:
-    """Kill a child of the dead server, if it is still one, and wait until it is gone."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            if Path(f"/proc/{pid}/comm").read_text(encoding="ascii").strip() != "postgres":
-                return
-            os.kill(pid, signal.SIGKILL)
-        except (FileNotFoundError, ProcessLookupError):
-            return
-        time.sleep(0.02)
+def _held(pids: list[int], parent: int) -> list[int]:
+    """Open a file descriptor for each process that is a child of the server now.
+
+    It means this process, and nobody who gets its number once it has ended: tests that run beside
+    each other start tens of thousands of processes and threads, and Linux gives numbers out again.
+    """
+    held = []
+    for pid in pids:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            descriptor = os.pidfd_open(pid)
+            held.append(descriptor)
+            if pid not in _children(parent):
+                held.remove(descriptor)
+                os.close(descriptor)
+    return held
+
+
+def _kill(held: int) -> None:
+    """Kill a process, wait until it is gone, and close what holds it."""
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(held, signal.SIGKILL)
+    select.select([held], [], [], _PATIENCE_SECONDS)
+    os.close(held)

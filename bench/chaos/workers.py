@@ -87,14 +87,14 @@ class Worker:
         """Kill all of it at once."""
         assert self._process is not None
         self._journal.write("worker kill -9", pid=self.pid)
-        os.killpg(self.pid, signal.SIGKILL)
+        self._signal_all(signal.SIGKILL)
         self._process.wait()
 
     async def stop(self) -> int:
         """Let it drain, and return its exit code."""
         assert self._process is not None
         self._journal.write("worker SIGTERM", pid=self.pid)
-        os.killpg(self.pid, signal.SIGTERM)
+        self._signal_all(signal.SIGTERM)
         return await asyncio.to_thread(self._process.wait, PATIENCE_SECONDS)
 
     def lines(self, event: str) -> int:
@@ -103,10 +103,15 @@ class Worker:
 
     def close(self) -> None:
         """End it, whatever state it is in."""
-        if self._process is not None and self._process.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
+        if self._process is not None:
+            self._signal_all(signal.SIGKILL)
             self._process.wait()
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        """Signal its group, unless it was reaped: the group may be another's then."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            os.killpg(self.pid, number)
 
     def _spawned(self) -> subprocess.Popen[bytes]:
         with self._output.open("ab") as file:

@@ -11,7 +11,6 @@ import argparse
 import os
 import platform
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -169,9 +168,10 @@ def main() -> None:
             bench = Bench(stage, SIZES[options.size])
             for part in options.parts or PARTS:
                 PARTS[part](bench)
-        except psycopg.OperationalError:
-            # The directory goes; what the database said of its end would go with it.
-            print(stage.last_words(), file=sys.stderr)
+        except psycopg.OperationalError as error:
+            # The directory goes; what the database said of its end would go with it. A note is
+            # printed last, where whoever cuts a long output leaves it.
+            error.add_note(f"The last words of the database:\n{stage.last_words()}")
             raise
         finally:
             stage.close()
