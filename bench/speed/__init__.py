@@ -1,0 +1,1 @@
+"""The speed of the product beside its references: one table, one command (`make bench`)."""
