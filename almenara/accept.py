@@ -121,8 +121,10 @@ class Acceptor:
             hand_over(self._queue, plan, stored=False)
             raise
         future.add_done_callback(partial(self._committed, plan))
+        if not plan.key:
+            return await asyncio.shield(future)
         try:
-            async with asyncio.timeout(_KEY_SECONDS if plan.key else None):
+            async with asyncio.timeout(_KEY_SECONDS):
                 return await asyncio.shield(future)
         except TimeoutError as error:
             raise InFlightError from error

@@ -26,6 +26,7 @@ from almenara.api import (
 from almenara.api import plugins as plugin_routes
 from almenara.api.body_limit import BodyLimit
 from almenara.api.dependencies import Parts
+from almenara.api.direct import Direct
 from almenara.api.errors import add_error_handlers
 from almenara.api.gate import Gate
 from almenara.api.headers import SafeHeaders
@@ -75,7 +76,11 @@ def build(settings: Settings) -> FastAPI:
         openapi_url=None,
         # An address has one form. What redirects is answered with the caller's own Host in it.
         redirect_slashes=False,
+        # It asks three times in each request whether somebody observes it.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    # The innermost: what passes here has passed all the others.
+    app.add_middleware(Direct)
     app.add_middleware(BodyLimit, largest=settings.max_body_bytes)
     app.add_middleware(Gate, authenticator=authenticator, rate=_sender_rate(settings))
     if settings.cors_origins:

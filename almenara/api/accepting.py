@@ -85,7 +85,7 @@ async def accept_message(
     answered by the first message, with `duplicate: true`.
     """
     sender.require_way(body.topic, body.channel)
-    answer = await _accept(body, body.topic, parts, sender, channel=body.channel, key=key)
+    answer = await accept_body(body, body.topic, parts, sender, channel=body.channel, key=key)
     return await _answer(answer, parts, response)
 
 
@@ -133,7 +133,7 @@ async def accept_on_topic(
     """
     del template  # the route has read the body by it already
     sender.require_way(name, None)
-    return await _answer(await _accept(body, name, parts, sender, key=key), parts, response)
+    return await _answer(await accept_body(body, name, parts, sender, key=key), parts, response)
 
 
 router.add_api_route(
@@ -178,7 +178,15 @@ def _accepted_out(
     )
 
 
-async def _accept(
+def accepting_headers(answer: Answer) -> dict[str, str]:
+    """Return the headers of the answer to an accepted message, their names in lower case."""
+    headers = {"location": f"/v1/messages/{answer.message_id}"}
+    if answer.duplicate:
+        headers["idempotency-replayed"] = "true"
+    return headers
+
+
+async def accept_body(
     body: MessageBody,
     topic: str | None,
     parts: Parts,
@@ -188,15 +196,14 @@ async def _accept(
     key: str | None = None,
 ) -> Answer:
     """Store what a message brings, then the message."""
-    files = await parts.uploads.store(uploads_of(body.attachments))
+    uploads = uploads_of(body.attachments)
+    files = await parts.uploads.store(uploads) if uploads else ()
     content = body.content(topic, sender=sender.subject, attachments=files)
     return await parts.acceptor.accept(content, channel=channel, key=key)
 
 
 async def _answer(answer: Answer, parts: Parts, response: Response) -> AcceptedOut:
-    response.headers["Location"] = f"/v1/messages/{answer.message_id}"
-    if answer.duplicate:
-        response.headers["Idempotency-Replayed"] = "true"
+    response.headers.update(accepting_headers(answer))
     return await accepted_out(answer, parts)
 
 
@@ -205,7 +212,7 @@ async def _accept_item(item: Any, parts: Parts, sender: Principal) -> BatchItem:
         check_value(item)
         body = BatchItemIn.model_validate(item)
         sender.require_way(body.topic, body.channel)
-        answer = await _accept(
+        answer = await accept_body(
             body, body.topic, parts, sender, channel=body.channel, key=body.idempotency_key
         )
     except ValidationError as error:

@@ -139,9 +139,7 @@ def parse_json(body: bytes) -> Any:
         UnreadableBodyError: it is not JSON; says where.
     """
     try:
-        return json.loads(
-            body.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant
-        )
+        return _DECODER.decode(body.decode("utf-8"))
     except json.JSONDecodeError as error:
         _refuse(f"{error.msg} at line {error.lineno} column {error.colno}", error)
     except UnicodeDecodeError as error:
@@ -209,6 +207,8 @@ def _wrong_with(value: Any) -> str | None:
 
 
 def _is_text(value: str) -> bool:
+    if value.isascii():
+        return True
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -226,6 +226,10 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+#: Made once: `json.loads` makes one in each call.
+_DECODER = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
 
 
 def _refuse(what: str, error: Exception) -> NoReturn:

@@ -160,13 +160,14 @@ def _message(part: Any) -> str:
 def add_error_handlers(app: FastAPI) -> None:
     """Answer every error of an application with a problem document, and document it so."""
     document_problems(app)
-    app.add_exception_handler(AlmenaraError, _own)
+    app.add_exception_handler(AlmenaraError, answer_error)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(StarletteHTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)
 
 
-async def _own(_request: Request, error: Exception) -> JSONResponse:
+async def answer_error(_request: Request, error: Exception) -> JSONResponse:
+    """Answer one of our own errors."""
     assert isinstance(error, AlmenaraError)  # noqa: S101 - registered for this class
     content = describe_error(error)
     return JSONResponse(

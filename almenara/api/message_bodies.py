@@ -16,14 +16,15 @@ from almenara.deliveries import AttachedFile, NewMessage
 from almenara.models import new_id
 from almenara.plugin import Format
 
-#: An idempotency key: printable ASCII.
+#: An idempotency key: printable ASCII, so long at the most.
 KEY_PATTERN = r"^[\x20-\x7e]+$"
+LONGEST_KEY = 255
 
 IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
-        max_length=255,
+        max_length=LONGEST_KEY,
         pattern=KEY_PATTERN,
         description="Printable ASCII: the same key and message are stored once, for as long as "
         "the message is kept.",
@@ -149,8 +150,8 @@ class MessageIn(MessageBody):
 class BatchItemIn(MessageIn):
     """A message of a batch, which may bring a key of its own."""
 
-    idempotency_key: Annotated[str, Field(max_length=255, pattern=KEY_PATTERN)] | None = Field(
-        default=None, description="As the header `Idempotency-Key` of a single message."
+    idempotency_key: Annotated[str, Field(max_length=LONGEST_KEY, pattern=KEY_PATTERN)] | None = (
+        Field(default=None, description="As the header `Idempotency-Key` of a single message.")
     )
 
 

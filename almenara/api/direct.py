@@ -1,0 +1,152 @@
+"""The short way of a plain message past the framework's machinery; plain ASGI.
+
+Nearly every message is a small body of JSON with nothing wrong in it. It is read, checked and
+answered here by what the documented route is made of: the same reader, model, scope, `accept()` and
+answer. Whatever is out of the ordinary or to be refused before anything was stored goes on to that
+route with its body, which alone knows how to say so; a test compares both, byte for byte.
+
+Of FastAPI's route, four fifths are what it does for any route (`docs/explanation/benchmarks.md`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, NamedTuple
+
+from fastapi import Request
+from pydantic import ValidationError
+from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from almenara.api.accepting import AcceptedOut, accept_body, accepted_out, accepting_headers
+from almenara.api.authorization import PRINCIPAL
+from almenara.api.body import UnreadableBodyError, check_value, parse_json
+from almenara.api.dependencies import Parts
+from almenara.api.errors import answer_error
+from almenara.api.message_bodies import KEY_PATTERN, LONGEST_KEY, MessageIn
+from almenara.auth import Principal, Scope
+from almenara.errors import AlmenaraError
+
+_PATH: Final = "/v1/messages"
+#: The largest body that is read at once, in bytes.
+_SMALL: Final = 65_536
+_ENCODINGS: Final = frozenset({b"content-encoding", b"transfer-encoding"})
+_READ: Final = _ENCODINGS | {b"content-type", b"content-length", b"idempotency-key"}
+_KEY: Final = re.compile(KEY_PATTERN.encode())
+_STATUS: Final = 202
+_write = AcceptedOut.__pydantic_serializer__.to_json
+
+
+class _OtherWayError(Exception):
+    """What came is for the documented route."""
+
+
+class _Asked(NamedTuple):
+    """A message that may be accepted, and who asks for it."""
+
+    body: MessageIn
+    sender: Principal
+    key: str | None
+
+
+class Direct:
+    """Answers a plain `POST /v1/messages`; everything else goes on."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if not (scope["type"] == "http" and scope["path"] == _PATH and scope["method"] == "POST"):
+            await self._app(scope, receive, send)
+            return
+        read: list[Message] = []
+        try:
+            key = _read_headers(scope)
+            body = _read_body(await _receive_whole(receive, read))
+            asked = _Asked(body, _allowed(scope, body), key)
+        except (_OtherWayError, UnreadableBodyError, ValidationError, AlmenaraError):
+            await self._app(scope, _again(read, receive), send)
+            return
+        await _answer(scope, receive, send, asked)
+
+
+def _read_headers(scope: AsgiScope) -> str | None:
+    """Return the idempotency key, where the headers are such as nearly everybody writes."""
+    found: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name in _READ:
+            if name in found:
+                raise _OtherWayError
+            found[name] = value
+    length = found.get(b"content-length", b"")
+    plain = (
+        found.get(b"content-type") == b"application/json"
+        and found.keys().isdisjoint(_ENCODINGS)
+        and (length.isdigit() and int(length[:20]) <= _SMALL)
+    )
+    if not plain or scope["query_string"] or scope["root_path"]:
+        raise _OtherWayError
+    key = found.get(b"idempotency-key")
+    if key is not None and (len(key) > LONGEST_KEY or not _KEY.fullmatch(key)):
+        raise _OtherWayError
+    return None if key is None else key.decode("ascii")
+
+
+async def _receive_whole(receive: Receive, read: list[Message]) -> bytes:
+    """Return the body, and leave what was received, so that it can be received again."""
+    parts: list[bytes] = []
+    while True:
+        message = await receive()
+        read.append(message)
+        if message["type"] != "http.request":
+            raise _OtherWayError
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _read_body(body: bytes) -> MessageIn:
+    value = parse_json(body)
+    check_value(value)
+    return MessageIn.model_validate(value)
+
+
+def _allowed(scope: AsgiScope, body: MessageIn) -> Principal:
+    sender: Principal = scope[PRINCIPAL]
+    sender.require(Scope.SEND)
+    sender.require_way(body.topic, body.channel)
+    return sender
+
+
+def _again(read: list[Message], receive: Receive) -> Receive:
+    """Receive what was received already, then what comes."""
+    left = iter(read)
+
+    async def again() -> Message:
+        for message in left:
+            return message
+        return await receive()
+
+    return again
+
+
+async def _answer(scope: AsgiScope, receive: Receive, send: Send, asked: _Asked) -> None:
+    parts: Parts = scope["app"].state.parts
+    body, sender, key = asked
+    try:
+        answer = await accept_body(body, body.topic, parts, sender, channel=body.channel, key=key)
+        content = _write(await accepted_out(answer, parts))
+    except AlmenaraError as error:
+        response = await answer_error(Request(scope), error)
+        await response(scope, receive, send)
+        return
+    headers: list[Any] = [
+        (b"content-length", b"%d" % len(content)),
+        (b"content-type", b"application/json"),
+    ]
+    headers += [
+        (name.encode(), value.encode()) for name, value in accepting_headers(answer).items()
+    ]
+    await send({"type": "http.response.start", "status": _STATUS, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
