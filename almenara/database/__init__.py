@@ -8,11 +8,11 @@ are pools.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from asyncpg import Connection
 from asyncpg import connect as connect_to_postgres
@@ -36,6 +36,8 @@ __all__ = [
     "read_timestamp",
     "tortoise_config",
 ]
+
+Answer = TypeVar("Answer")
 
 #: UPDATE ... FROM with RETURNING came with this version.
 _OLDEST_SQLITE = (3, 35, 0)
@@ -66,6 +68,19 @@ class Database:
         """
         async with self.writer._in_transaction() as client:  # noqa: SLF001 - by name it would look into the task's context, which a request's task does not have
             yield Transaction(client, self.dialect)
+
+    async def write(self, work: Callable[[Transaction], Awaitable[Answer]]) -> Answer:
+        """Do work in a transaction of its own: committed when it returns, rolled back if it raises.
+
+        Args:
+            work: waits for nothing but the transaction's own statements.
+        """
+        if isinstance(self.writer, SqliteClient):
+            return await self.writer.in_one_trip(
+                lambda client: work(Transaction(client, self.dialect))
+            )
+        async with self.transaction() as transaction:
+            return await work(transaction)
 
     async def fetch(self, sql: str, *values: object) -> list[Row]:
         """Read rows by one statement on the reading connection."""

@@ -87,8 +87,7 @@ class Transaction:
         picks = ", ".join(
             f"json_extract(value, '$[{index}]') AS {name}" for index, name in enumerate(columns)
         )
-        text = json.dumps([[_for_sqlite(value) for value in row] for row in rows])
-        return f"(SELECT {picks} FROM json_each(${first})) AS v", [text]
+        return f"(SELECT {picks} FROM json_each(${first})) AS v", [_as_json(rows)]
 
     def _words(self, sql: str) -> str:
         return _for_sqlite_words(sql) if self.dialect == "sqlite" else sql
@@ -119,6 +118,17 @@ def read_id(value: object) -> UUID:
 def _for_sqlite_words(sql: str) -> str:
     """Write PostgreSQL's ``$1`` as SQLite's ``?1``."""
     return re.sub(r"\$(\d+)", r"?\1", sql)
+
+
+def _written(value: object) -> object:
+    written = _for_sqlite(value)
+    if written is value:
+        raise TypeError(f"{type(value).__name__} cannot be stored in a column")
+    return written
+
+
+#: JSON has words for all but ids and moments, which alone are asked for.
+_as_json = json.JSONEncoder(default=_written).encode
 
 
 def _for_sqlite(value: object) -> object:

@@ -171,7 +171,8 @@ class Ledger:
         for index, entry in enumerate(batch):
             kinds.setdefault(entry.operation, []).append(index)
         answers: list[Any] = [None] * len(batch)
-        async with self._database.transaction() as transaction:
+
+        async def write(transaction: Transaction) -> None:
             # Results first: they alone wait for the rows of ``channel_state``, and while one waits
             # it must hold nothing that another process waits for.
             for operation, indexes in sorted(kinds.items(), key=_results_first):
@@ -182,6 +183,13 @@ class Ledger:
                     answers[index] = answer
             if transaction.news and self._announce is not None:
                 await self._announce(transaction, transaction.news)
+
+        if batch[0].alone:
+            # A unit of work may wait for more than its statements.
+            async with self._database.transaction() as transaction:
+                await write(transaction)
+        else:
+            await self._database.write(write)
         return answers
 
     async def _fail(self, batch: list[_Entry], error: Exception, collisions: int) -> None:

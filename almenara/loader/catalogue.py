@@ -113,7 +113,7 @@ class Plugins:
             PluginError: there is no such plugin.
         """
         findings = self._findings
-        matches = [each for each in findings.found if name in {each.qualified_name, each.name}]
+        matches = [one for one in findings.found if name in (one.name, one.qualified_name)]
         if len(matches) == 1:
             return matches[0]
         if matches:

@@ -100,6 +100,15 @@ def _during_commit(point: Point) -> None:
 
         engine.SafeTransactionContext.__aexit__ = watched  # type: ignore[method-assign]  # from outside
 
+    commit_here = sqlite_engine.OneTripTransaction.commit
+
+    async def watched_here(self: Any) -> None:
+        if ledger.accept_messages in point.writing and point.passed(under_way=0):
+            threading.Thread(target=die_soon).start()
+        await commit_here(self)
+
+    sqlite_engine.OneTripTransaction.commit = watched_here  # type: ignore[method-assign]  # from outside
+
 
 def _not_told(point: Point) -> None:
     """P4: the 202 is sent, and the queue was not told."""

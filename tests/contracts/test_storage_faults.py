@@ -22,6 +22,7 @@ from almenara.api.dependencies import Parts
 from almenara.app import running
 from almenara.catalogue import ChannelSpec, TopicSpec, TopicStep
 from almenara.database import Database, Transaction, read_id
+from almenara.database.sqlite import OneTripTransaction
 from almenara.deliveries import FINAL, NewMessage
 from almenara.errors import AlmenaraError
 from almenara.models import new_id
@@ -73,7 +74,7 @@ def faulty(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stor
     storage = Storage(database.dialect)
     execute, fetch = Transaction.execute, Transaction.fetch
     context = type(database.writer._in_transaction())
-    leave = context.__aexit__
+    leave, commit = context.__aexit__, OneTripTransaction.commit
 
     async def counted_execute(self: Transaction, *args: Any) -> Any:
         return await storage.around(lambda: execute(self, *args))
@@ -95,10 +96,14 @@ def faulty(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stor
             raise storage._error()
         return answer
 
+    async def counted_commit(self: OneTripTransaction) -> None:
+        await storage.around(lambda: commit(self))
+
     with monkeypatch.context() as patch:
         patch.setattr(Transaction, "execute", counted_execute)
         patch.setattr(Transaction, "fetch", counted_fetch)
         patch.setattr(context, "__aexit__", counted_leave)
+        patch.setattr(OneTripTransaction, "commit", counted_commit)
         yield storage
 
 

@@ -11,6 +11,7 @@ import json
 import re
 import time
 from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Self
 from urllib.parse import urlsplit
@@ -159,8 +160,11 @@ class Webhook:
         settings = self._settings
         files = message.attachments if settings.attachments else []
         contents = [await one.read() for one in files]
-        # Files of 10 MiB take a while to be written and signed, as a template may.
-        body, made = await asyncio.to_thread(self._written, message, contents)
+        written = partial(self._written, message, contents)
+        # Files of 10 MiB take a while to be written and signed, as a template may; a message alone
+        # takes less than a thread.
+        slow = contents or settings.body is not None
+        body, made = await asyncio.to_thread(written) if slow else written()
         response = await request(
             "POST",
             settings.url,
