@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from almenara.deliveries import LEASE, Key, NewMessage, Plan
@@ -24,6 +25,13 @@ from almenara.routing import FoundRoute, Routing, Table, find_route
 #: So often a message is planned anew because the configuration moved meanwhile.
 _PLANS_ALLOWED = 5
 
+#: What of a message its sender wrote. `redact` is the topic's, and may change between a request and
+#: its repetition.
+_WRITTEN = tuple(
+    one.name
+    for one in dataclasses.fields(NewMessage)
+    if one.name not in {"id", "created_at", "sender", "redact"}
+)
 
 #: Equal keys wait so long for the one before to be stored, in seconds.
 _KEY_SECONDS = 5.0
@@ -137,10 +145,8 @@ class Acceptor:
 
 def fingerprint(message: NewMessage, channel: str | None) -> str:
     """Return a digest of what a sender wrote: equal for equal messages, whatever their ids."""
-    content = dataclasses.asdict(message)
-    # `redact` is the topic's, and may change between a request and its repetition.
-    for name in ("id", "created_at", "sender", "redact"):
-        del content[name]
+    content: dict[str, Any] = {name: getattr(message, name) for name in _WRITTEN}
+    content["attachments"] = [dataclasses.asdict(one) for one in message.attachments]
     content["topic"] = message.topic and message.topic.strip().lower()
     content["channel"] = channel and channel.strip().lower()
     text = json.dumps(content, sort_keys=True, default=str)
