@@ -132,6 +132,10 @@ class MailSettings(PluginSettings):
         description="Which recipients a message may name in its own `to`, in place of these: "
         "addresses, or all of a domain as `*@example.org`, with commas. Absent: none.",
     )
+    hide_recipients: bool = Field(
+        default=False,
+        description="Recipients do not see each other: where there are several, `To` names none.",
+    )
     reply_to: Address | None = Field(
         default=None, description="Where answers go, if not to `from`."
     )
