@@ -41,6 +41,7 @@ class SmtpSink(Orders):
         credentials: the user name, and the password or (XOAUTH2) the access token, that MAIL
             requires; absent: no login is offered. May be changed later.
         mechanisms: the ways to log in that are offered.
+        pipelining: whether commands may come many at once (PIPELINING), as most servers offer.
     """
 
     host = "127.0.0.1"
@@ -52,10 +53,11 @@ class SmtpSink(Orders):
         certificate: ssl.SSLContext | None = None,
         credentials: tuple[str, str] | None = None,
         mechanisms: Sequence[Mechanism] = ("LOGIN", "PLAIN"),
+        pipelining: bool = True,
     ) -> None:
         if tls != "none" and certificate is None:
             raise ValueError("TLS needs a certificate: give an `ssl.SSLContext` that has one.")
-        super().__init__(credentials)
+        super().__init__(credentials, pipelining=pipelining)
         self.port = 0
         self.session_count = 0
         self._tls = tls

@@ -27,6 +27,8 @@ class Handler:
         """Greet back."""
         session.host_name = name
         reply = await self._answer(server, "EHLO")
+        if self._orders.pipelining:
+            replies.insert(1, "250-PIPELINING")
         return [reply] if reply else replies
 
     async def handle_AUTH(  # noqa: N802 - aiosmtpd's name

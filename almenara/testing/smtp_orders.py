@@ -55,11 +55,13 @@ class Orders:
     Args:
         credentials: the user name, and the password or (XOAUTH2) the access token, that MAIL
             requires; absent: none.
+        pipelining: whether commands may come many at once.
     """
 
-    def __init__(self, credentials: tuple[str, str] | None) -> None:
+    def __init__(self, credentials: tuple[str, str] | None, *, pipelining: bool) -> None:
         #: May be changed while the server runs.
         self.credentials = credentials
+        self.pipelining = pipelining
         self.mails: list[ReceivedMail] = []
         #: Each command with the number of its connection: (1, "MAIL"), ...
         self.commands: list[tuple[int, str]] = []

@@ -237,6 +237,7 @@ def test_settings_come_from_the_environment_by_the_names_of_the_fastapi_ecosyste
         "from_name": "The Shop",
         "to": ["ana@example.org", "bob@example.org"],
         "allow_to": [],
+        "hide_recipients": False,
         "reply_to": None,
         "starttls": True,
         "ssl_tls": False,

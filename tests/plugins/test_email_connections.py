@@ -16,9 +16,9 @@ from almenara.testing import SmtpSink
 from tests.plugins.shipped import a_message, email_channel, load, send, server_certificate
 
 
-@pytest.fixture
-def receiver() -> Iterator[SmtpSink]:
-    with SmtpSink() as receiver:
+@pytest.fixture(params=[True, False], ids=["pipelining", "one by one"])
+def receiver(request: pytest.FixtureRequest) -> Iterator[SmtpSink]:
+    with SmtpSink(pipelining=request.param) as receiver:
         yield receiver
 
 

@@ -17,9 +17,9 @@ from tests.plugins.shipped import email_channel, load, odd_server, send
 PERMANENT, TEMPORARY = PermanentError, TemporaryError
 
 
-@pytest.fixture
-def receiver() -> Iterator[SmtpSink]:
-    with SmtpSink() as receiver:
+@pytest.fixture(params=[True, False], ids=["pipelining", "one by one"])
+def receiver(request: pytest.FixtureRequest) -> Iterator[SmtpSink]:
+    with SmtpSink(pipelining=request.param) as receiver:
         yield receiver
 
 

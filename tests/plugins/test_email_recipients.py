@@ -43,6 +43,21 @@ async def test_who_is_allowed_gets_the_mail_and_nobody_else(
     assert arrived.parsed["To"] == ", ".join(envelope)
 
 
+async def test_recipients_who_are_hidden_do_not_see_each_other(receiver: SmtpSink) -> None:
+    both = ("ana@example.org", "bob@example.org")
+    async with email_channel(
+        receiver, to=["desk@example.com"], allow_to=ALLOWED, hide_recipients=True
+    ) as mail:
+        await send(mail, to=both)
+        await send(mail)
+        assert mail.preview(a_message(to=both))["to"] == "undisclosed-recipients:;"
+    hidden, alone = receiver.mails
+    assert hidden.recipients == both
+    assert not [one for one in both if one.encode() in hidden.content]
+    assert hidden.parsed["To"].addresses == ()
+    assert alone.parsed["To"] == "desk@example.com"
+
+
 NOT_NAMED = [
     "eve@example.com",
     "eve@example.org.evil.example",

@@ -51,6 +51,16 @@ def test_a_mail_is_kept_with_its_envelope_and_its_parts(sink: SmtpSink) -> None:
         _ = mail.html
 
 
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_many_commands_at_once_are_offered_and_answered_in_order(pipelining: bool) -> None:
+    with SmtpSink(pipelining=pipelining) as sink, client(sink) as smtp:
+        sink.refuse("RCPT", "550 5.1.1 unknown", BOB)
+        smtp.ehlo()
+        assert smtp.has_extn("pipelining") == pipelining
+        smtp.send(f"MAIL FROM:<{SHOP}>\r\nRCPT TO:<{BOB}>\r\nRCPT TO:<{ANA}>\r\nDATA\r\n")
+        assert [smtp.getreply()[0] for _ in range(4)] == [250, 550, 250, 354]
+
+
 def test_a_recipient_may_be_unknown_and_the_others_get_the_mail(sink: SmtpSink) -> None:
     sink.refuse("RCPT", "550 5.1.1 unknown", BOB)
     with client(sink) as smtp:

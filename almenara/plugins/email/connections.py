@@ -2,8 +2,8 @@
 
 At most :data:`CONNECTION_COUNT` are open at once. One comes back to be used again only after a mail
 that the server took; after anything else, a cancellation included, it is closed, because it may be
-out of step with the server. Nothing here ever sends a mail twice: a second try is made only on a
-kept connection that proved dead before the server was told that data follows.
+out of step with the server. Nothing here ever sends a mail twice: a second try is made only when a
+kept connection proved dead before any of the data was sent.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import cast
 
 from aiosmtplib import (
     SMTP,
@@ -20,6 +19,7 @@ from aiosmtplib import (
     SMTPRecipientRefused,
     SMTPRecipientsRefused,
     SMTPResponseException,
+    SMTPSenderRefused,
     SMTPStatus,
 )
 from aiosmtplib.response import SMTPResponse
@@ -27,12 +27,15 @@ from aiosmtplib.response import SMTPResponse
 from almenara import TemporaryError
 
 from .opening import Door, closed_on_failure
+from .pipelining import commands_sent, open_transport
 from .rendering import Mail
 
 CONNECTION_COUNT = 4
 IDLE_SECONDS = 30.0
 #: The server closes the connection.
 _CLOSING = 421
+#: The server takes a recipient, or passes the mail on for it.
+_TAKEN = frozenset({SMTPStatus.completed, SMTPStatus.will_forward})
 
 
 class Connections:
@@ -131,34 +134,39 @@ class Connections:
 
 
 async def _envelope(client: SMTP, mail: Mail) -> dict[str, SMTPResponse]:
-    """Name the sender and the recipients; return the refused ones, if others were taken."""
+    """Name the sender and the recipients, and say that data follows; return who was refused."""
     refused: list[SMTPRecipientRefused] = []
     async with closed_on_failure(client):
         if client.is_ehlo_or_helo_needed:
             await client.ehlo()
-        sized = client.supports_extension("size")
-        await client.mail(mail.sender, options=[f"SIZE={len(mail.content)}"] if sized else [])
-        for recipient in mail.recipients:
-            try:
-                await client.rcpt(recipient)
-            except SMTPRecipientRefused as error:
-                if error.code == _CLOSING:
-                    raise
-                refused.append(error)
-        if len(refused) == len(mail.recipients):
-            raise SMTPRecipientsRefused(refused)
+        size = f" SIZE={len(mail.content)}" if client.supports_extension("size") else ""
+        commands = [f"MAIL FROM:<{mail.sender}>{size}"]
+        commands += [f"RCPT TO:<{recipient}>" for recipient in mail.recipients]
+        commands += ["DATA"]
+        with commands_sent(client, commands) as reply:
+            code, text = await reply()
+            if code != SMTPStatus.completed:
+                raise SMTPSenderRefused(code, text, mail.sender)
+            for recipient in mail.recipients:
+                code, text = await reply()
+                if code not in _TAKEN:
+                    refused.append(SMTPRecipientRefused(code, text, recipient))
+                if code == _CLOSING:
+                    raise refused[-1]
+            if len(refused) == len(mail.recipients):
+                raise SMTPRecipientsRefused(refused)
+            _expect(SMTPStatus.start_input, await reply())
     return {error.recipient: SMTPResponse(error.code, error.message) for error in refused}
 
 
 async def _hand_over(client: SMTP, content: bytes) -> None:
-    """Send the data, whose lines end in CRLF already.
+    """Send the data, which the server waits for, and whose lines end in CRLF already.
 
     The library's own way looks for line ends once more, and holds up the event loop for half a
     second where a mail has 10 MiB.
     """
-    _expect(SMTPStatus.start_input, await client.execute_command(b"DATA"))
     stuffed = content.replace(b"\r\n.", b"\r\n..")  # RFC 5321, 4.5.2
-    cast(asyncio.WriteTransport, client.transport).write(stuffed)
+    open_transport(client).write(stuffed)
     _expect(SMTPStatus.completed, await client.execute_command(b"."))
 
 

@@ -27,6 +27,7 @@ class _Addressed(TypedDict):
 
     sender: Sender
     recipients: list[str]
+    hidden: bool
     subject_prefix: str
 
 
@@ -117,6 +118,7 @@ class Email:
         return {
             "sender": Sender(settings.from_, settings.from_name, settings.reply_to),
             "recipients": list(dict.fromkeys(self._allowed(message.to) or settings.to)),
+            "hidden": settings.hide_recipients,
             "subject_prefix": settings.subject_prefix,
         }
 

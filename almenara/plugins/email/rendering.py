@@ -23,6 +23,8 @@ from almenara import Attachment, Message, as_html, as_text
 _SUBJECT_LENGTH = 200
 #: Longer Markdown goes as it was written: to read it may take as long as a whole attempt.
 _LONGEST_MARKDOWN = 50_000
+#: A group without members (RFC 5322, 3.4): what stands for recipients who do not see each other.
+_NOBODY = "undisclosed-recipients:;"
 #: Longer header texts are written as encoded words, which fold safely.
 _ONE_LINE = 60
 #: Quoted-printable while no more than one byte in so many is more than ASCII needs.
@@ -66,6 +68,7 @@ def render(
     *,
     sender: Sender,
     recipients: Sequence[str],
+    hidden: bool = False,
     subject_prefix: str = "",
     now: datetime,
     contents: Sequence[bytes] = (),
@@ -76,6 +79,7 @@ def render(
         message: what is sent.
         sender: whom it comes from.
         recipients: whom it goes to.
+        hidden: whether they do not see each other.
         subject_prefix: stands before the subject.
         now: the mail's date.
         contents: what is in the message's files, in their order.
@@ -84,7 +88,7 @@ def render(
     message_id = f"<{key}@{sender.address.rpartition('@')[2]}>"
     headers = {
         "From": _mailbox(sender.name, sender.address),
-        "To": ",\r\n ".join(recipients),
+        "To": _to(recipients, hidden=hidden, between=",\r\n "),
         "Reply-To": sender.reply_to,
         "Subject": _encode(_subject(message.title, text, subject_prefix), "Subject"),
         "Date": format_datetime(now),
@@ -104,13 +108,18 @@ def render(
 
 
 def readable(
-    message: Message, *, sender: Sender, recipients: Sequence[str], subject_prefix: str = ""
+    message: Message,
+    *,
+    sender: Sender,
+    recipients: Sequence[str],
+    hidden: bool = False,
+    subject_prefix: str = "",
 ) -> dict[str, str]:
     """Return what a reader of the mail would see, by name."""
     text = _text(message)
     parts = {
         "from": f"{clean(sender.name)} <{sender.address}>" if sender.name else sender.address,
-        "to": ", ".join(recipients),
+        "to": _to(recipients, hidden=hidden, between=", "),
         "reply_to": sender.reply_to or "",
         "subject": _subject(message.title, text, subject_prefix),
         "text": text,
@@ -144,6 +153,11 @@ def _subject(title: str | None, text: str, prefix: str) -> str:
     if len(subject) > _SUBJECT_LENGTH:
         subject = f"{subject[: _SUBJECT_LENGTH - 1].rstrip()}…"
     return subject or "(no subject)"
+
+
+def _to(recipients: Sequence[str], *, hidden: bool, between: str) -> str:
+    """Name the recipients; if they are hidden, none of several."""
+    return _NOBODY if hidden and len(recipients) > 1 else between.join(recipients)
 
 
 def _mailbox(name: str, address: str) -> str:
