@@ -25,8 +25,8 @@ _REFERENCES = """\
 ## What it is held against
 
 The references stand in `bench/references`, each with its choices in its first lines. They are
-written by us, with the defaults of what they use; where a choice was left, the faster one was taken.
-None checks tokens or limits, tries again, or takes up what a crash left behind.
+written by us, with the defaults of what they use; where a choice was left, the faster one was
+taken. None checks tokens or limits, tries again, or takes up what a crash left behind.
 """
 _REPEAT = """\
 ## How to repeat it
