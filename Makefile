@@ -18,7 +18,7 @@ LOCK := .venv-lock/bin/uv pip compile --universal --python-version 3.11 --genera
 	--no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check fix lock up down fleet bench-accept bench-fleet chaos chaos-quick fuzz audit sbom docs plugin clean
+.PHONY: help setup setup-dev run test check fix lock up down fleet bench bench-quick bench-fleet chaos chaos-quick fuzz audit sbom docs plugin clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -65,8 +65,11 @@ fleet: ## start the whole fleet in containers: PostgreSQL, RabbitMQ, API, two wo
 	sh deploy/make-secrets.sh
 	docker compose --profile fleet up --detach --build --wait api worker
 
-bench-accept: setup-dev ## measure how many messages a second are accepted
-	$(BIN)/python -m bench.accept $(ARGS)
+bench: setup-dev ## measure all of its speed beside references (twenty minutes), and write docs/explanation/benchmarks.md
+	$(BIN)/python -m bench.speed --size full --write docs/explanation/benchmarks.md $(ARGS)
+
+bench-quick: setup-dev ## measure the same shortly, and write nothing; ARGS="accepting" chooses some
+	$(BIN)/python -m bench.speed --size quick $(ARGS)
 
 bench-fleet: setup-dev ## measure PostgreSQL and workers beside the plain way with Celery; ARGS="--size full"
 	$(BIN)/python -m bench.fleet $(ARGS)

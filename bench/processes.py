@@ -8,10 +8,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+Started = TypeVar("Started")
 
 _STARTING_SECONDS = 60
 
@@ -72,27 +75,55 @@ def server(
             process.wait()
 
 
-def load(url: str, body: str, *, connections: int, warm_up: float, seconds: float) -> Any:
-    """Load an address from another process, and return what the generator tells."""
+def at_once(starters: Mapping[str, Callable[[], Started]]) -> dict[str, Started]:
+    """Call all of these at once, so that servers are there as soon as the slowest of them."""
+    with ThreadPoolExecutor(len(starters)) as pool:
+        return dict(zip(starters, pool.map(lambda start: start(), starters.values()), strict=True))
+
+
+def load(
+    url: str,
+    body: str,
+    *,
+    connections: int,
+    warm_up: float = 0.0,
+    seconds: float | None = None,
+    count: int | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Any:
+    """Load an address from another process, and return what the generator tells.
+
+    Args:
+        warm_up: in seconds, before it is measured.
+        seconds: how long it is measured; or
+        count: how many requests are made.
+        headers: besides the usual; `bench.load.UNIQUE` in one becomes a number of its own.
+    """
     command = [sys.executable, "-m", "bench.load", url, body]
-    command += [str(connections), str(warm_up), str(seconds)]
+    command += ["--connections", str(connections), "--warm-up", str(warm_up)]
+    command += ["--seconds", str(seconds)] if count is None else ["--count", str(count)]
+    for name, value in (headers or {}).items():
+        command += ["--header", f"{name}: {value}"]
     finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(finished.stdout)
 
 
-def put(url: str, body: object) -> None:
+def put(url: str, body: object, headers: Mapping[str, str] | None = None) -> None:
     """Write something over the API."""
-    _call("PUT", url, json.dumps(body).encode())
+    _call("PUT", url, json.dumps(body).encode(), headers)
 
 
-def post(url: str) -> None:
+def post(url: str, headers: Mapping[str, str] | None = None) -> None:
     """Ask for something over the API."""
-    _call("POST", url, b"")
+    _call("POST", url, b"", headers)
 
 
-def _call(method: str, url: str, body: bytes) -> None:
+def _call(method: str, url: str, body: bytes, headers: Mapping[str, str] | None) -> None:
     request = urllib.request.Request(
-        url, data=body, method=method, headers={"Content-Type": "application/json"}
+        url,
+        data=body,
+        method=method,
+        headers={"Content-Type": "application/json", **(headers or {})},
     )
     # No proxy of the environment's: the server is on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -31,7 +31,8 @@ TARGETS = {
     "lock",
     "up",
     "down",
-    "bench-accept",
+    "bench",
+    "bench-fleet",
     "plugin",
     "clean",
 }

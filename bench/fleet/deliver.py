@@ -83,11 +83,19 @@ class Side:
         costs = {
             name: (used_seconds(root) - before[name]) / count * 1e6 for name, root in roots.items()
         }
+        self.check(count + warm_up)
+        return Rate(count / seconds, costs)
+
+    def check(self, count: int) -> None:
+        """Look whether each of so many was sent and recorded once.
+
+        Raises:
+            RuntimeError: it was not.
+        """
         outcome = self.place.rows.outcome()
         seen = (self.receiver.count, outcome.sent_count, outcome.attempt_count)
-        if seen != (count + warm_up,) * 3:
-            raise RuntimeError(f"received, sent, attempts: {seen}, and not {count + warm_up} each")
-        return Rate(count / seconds, costs)
+        if seen != (count,) * 3:
+            raise RuntimeError(f"received, sent, attempts: {seen}, and not {count} each")
 
 
 def almenara(
@@ -113,13 +121,19 @@ def our_side(stage: Stage, *, processes: int, delay_seconds: float = 0.0) -> Ite
 
 def plain(stage: Stage, count: int) -> Rate:
     """Measure the plain way."""
+    with plain_side(stage) as side:
+        return side.measure(count)
+
+
+@contextmanager
+def plain_side(stage: Stage) -> Iterator[Side]:
+    """Run the plain way's worker on a database of its own."""
     with stage.receiver() as receiver, stage.place(receiver) as place:
         place.rows.add_plain_channel("plain", f"{receiver.url}/hook")
         environ = {BROKER_VARIABLE: stage.broker_url, DATABASE_VARIABLE: place.url}
         with _plain_worker(place, environ) as worker_pid:
             ringer = ("-m", "bench.fleet.plain_ringer")
-            side = Side(stage, place, receiver, worker_pid, "plain", ringer, environ)
-            return side.measure(count)
+            yield Side(stage, place, receiver, worker_pid, "plain", ringer, environ)
 
 
 def plain_without_database(stage: Stage, count: int) -> float:

@@ -1,11 +1,16 @@
-"""Answers at once, with no framework and no database: shows how fast the load generator is."""
+"""Parses the JSON of a request and drops it, with no framework and no database.
+
+It is as fast as an endpoint in Python can be behind the server that Almenara runs on, and it shows
+how fast the load generator is.
+"""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 #: About as long as Almenara's answer.
-_BODY = b'{"id":"' + b"0" * 300 + b'"}'
+_BODY = b'{"id":"' + b"0" * 150 + b'"}'
 _START = {
     "type": "http.response.start",
     "status": 202,
@@ -18,10 +23,14 @@ _END = {"type": "http.response.body", "body": _BODY}
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Read the body of a request, and answer 202."""
+    """Read a request, and answer 202."""
     if scope["type"] != "http":
         return
-    while (await receive()).get("more_body"):
-        pass
+    body, more = b"", True
+    while more:
+        event = await receive()
+        body += event.get("body", b"")
+        more = event.get("more_body", False)
+    json.loads(body)
     await send(_START)
     await send(_END)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,6 +59,42 @@ class Measured:
         return self.median <= self.figure.reach
 
 
+def take_turns(
+    sides: Mapping[str, Callable[[], float]], *, rounds: int
+) -> dict[str, Sequence[float]]:
+    """Let sides take turns, so that what else the machine does meets all of them.
+
+    Returns:
+        what each came to, a value for each round.
+    """
+    names, values = list(sides), {name: list[float]() for name in sides}
+    for number in range(rounds):
+        # Whoever begins finds a cooler machine: they take turns in that too.
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            values[name].append(sides[name]())
+    return dict(values)
+
+
+def compare(
+    figure: Figure,
+    turns: Mapping[str, Sequence[float]],
+    ours: str,
+    theirs: str,
+    *,
+    counted: str,
+    remark: str = "",
+) -> Measured:
+    """Hold two of the sides that took turns against each other, round by round; ours / theirs."""
+    return Measured(
+        figure,
+        values=[one / other for one, other in zip(turns[ours], turns[theirs], strict=True)],
+        sides={ours: turns[ours], theirs: turns[theirs]},
+        counted=counted,
+        remark=remark,
+    )
+
+
 def alternate(
     figure: Figure,
     ours: tuple[str, Callable[[], float]],
@@ -68,17 +104,6 @@ def alternate(
     counted: str,
     remark: str = "",
 ) -> Measured:
-    """Let two sides take turns, so that what else the machine does meets both; ours / theirs."""
-    mine: list[float] = []
-    others: list[float] = []
-    for number in range(rounds):
-        # Whoever begins finds a cooler machine: they take turns in that too.
-        for side in (0, 1) if number % 2 == 0 else (1, 0):
-            (mine, others)[side].append((ours, theirs)[side][1]())
-    return Measured(
-        figure,
-        values=[one / other for one, other in zip(mine, others, strict=True)],
-        sides={ours[0]: mine, theirs[0]: others},
-        counted=counted,
-        remark=remark,
-    )
+    """Let two sides take turns, and hold them against each other; ours / theirs."""
+    turns = take_turns(dict((ours, theirs)), rounds=rounds)
+    return compare(figure, turns, ours[0], theirs[0], counted=counted, remark=remark)

@@ -22,7 +22,7 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.accept import ALMENARA
+from bench.fleet.stage import SERVE
 from bench.processes import put, server
 from bench.speed.figure import Figure, Measured, alternate
 from bench.speed.size import Context
@@ -133,7 +133,7 @@ def _served(directory: Path) -> Iterator[_Place]:
         (directory / name).mkdir()
     with (
         server(RECEIVER, directory / "receiver") as mail_server,
-        server(ALMENARA, directory / "almenara") as url,
+        server(SERVE, directory / "almenara") as url,
     ):
         port = urlsplit(mail_server).port
         assert port is not None
