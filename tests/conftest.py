@@ -7,6 +7,7 @@ controller, which alone writes and reports it. Without workers, one process does
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -169,6 +170,19 @@ def _clean_environment(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
     for name in list(os.environ):
         if name.startswith(foreign) and not name.startswith("ALMENARA_TEST_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """Make a directory that other users may enter: PostgreSQL, for one, refuses to run as root.
+
+    It is none of pytest's: each run of pytest closes the directory above all of them to others, and
+    so took the files away from a server in the middle of another run.
+    """
+    with tempfile.TemporaryDirectory(prefix="almenara-test-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -101,13 +100,6 @@ RABBITMQ = Server(
     answers=_port_answers,
 )
 SERVERS = (POSTGRES, RABBITMQ)
-
-
-def let_others_in(directory: Path) -> None:
-    """Open the way to a directory of a test: a server of its own runs as another user than root."""
-    for one in (directory, *directory.parents):
-        if one.stat().st_uid == os.geteuid():
-            one.chmod(one.stat().st_mode | 0o011)
 
 
 @cache

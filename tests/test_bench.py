@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.pages import ROOT, table_rows
-from tests.servers import RABBITMQ, let_others_in
+from tests.servers import RABBITMQ
 
 pytestmark = pytest.mark.unmeasured
 
@@ -107,12 +107,12 @@ def test_each_request_of_the_load_has_a_number_of_its_own(ends: list[str]) -> No
 @pytest.mark.rabbitmq
 @pytest.mark.timeout(180)
 @pytest.mark.xdist_group("rabbitmq")
-def test_the_bench_of_the_fleet_delivers_everything_on_both_sides(tmp_path: Path) -> None:
-    let_others_in(tmp_path)
+def test_the_bench_of_the_fleet_delivers_everything_on_both_sides(open_directory: Path) -> None:
     finished = subprocess.run(
         [
             *(sys.executable, "-m", "bench.fleet", "deliveries", "without-database"),
-            *("--size", "test", "--own-broker-url", RABBITMQ.url, "--directory", str(tmp_path)),
+            *("--size", "test", "--own-broker-url", RABBITMQ.url),
+            *("--directory", str(open_directory)),
         ],
         cwd=ROOT,
         capture_output=True,
@@ -121,4 +121,4 @@ def test_the_bench_of_the_fleet_delivers_everything_on_both_sides(tmp_path: Path
     )
     assert finished.returncode == 0, finished.stderr[-6_000:]
     assert finished.stdout.count("round by round") == 2
-    assert list(tmp_path.iterdir()) == []
+    assert list(open_directory.iterdir()) == []

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-import aiohttp
+import httpx
 from fastapi import BackgroundTasks, FastAPI
 from pydantic import BaseModel, Field
 from tortoise import fields
@@ -103,7 +103,7 @@ async def send(message: Message, delivery: Delivery, url: str) -> None:
     error = None
     try:
         await _post(url, message)
-    except aiohttp.ClientError as failure:
+    except httpx.HTTPError as failure:
         error = str(failure)
     delivery.status = "failed" if error else "sent"
     await Attempt.create(
@@ -121,5 +121,6 @@ async def _post(url: str, message: Message) -> None:
         "data": message.data,
         "created_at": message.created_at.isoformat(),
     }
-    async with aiohttp.ClientSession() as session, session.post(url, json=content) as response:
-        response.raise_for_status()
+    async with httpx.AsyncClient() as client:
+        response = await client.post(url, json=content)
+    response.raise_for_status()

@@ -19,7 +19,6 @@ from almenara.sending import sending
 from almenara.settings import Settings
 from bench.chaos.journal import Journal
 from bench.chaos.postgres import Cluster
-from tests.servers import let_others_in
 from tests.serving import make_settings
 from tests.tables import make_tables
 
@@ -161,10 +160,9 @@ def _told(settings: Settings, words: str) -> Iterator[None]:
     assert PASSWORD not in caught.value.message
 
 
-async def test_a_server_of_its_own_kind(tmp_path: Path) -> None:
+async def test_a_server_of_its_own_kind(open_directory: Path) -> None:
     """One server, set up badly in many ways: passwords, full, unsafe, without TLS."""
-    directory = tmp_path
-    let_others_in(directory)
+    directory = open_directory
     cluster = Cluster(
         directory / "data",
         journal=Journal(directory / "journal.jsonl"),
