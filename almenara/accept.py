@@ -28,9 +28,7 @@ _PLANS_ALLOWED = 5
 #: What of a message its sender wrote. `redact` is the topic's, and may change between a request and
 #: its repetition.
 _WRITTEN = tuple(
-    one.name
-    for one in dataclasses.fields(NewMessage)
-    if one.name not in {"id", "created_at", "sender", "redact"}
+    name for name in NewMessage._fields if name not in {"id", "created_at", "sender", "redact"}
 )
 
 #: Equal keys wait so long for the one before to be stored, in seconds.
@@ -88,9 +86,7 @@ class Acceptor:
         for _ in range(_PLANS_ALLOWED):
             now = self._clock()
             table, route = await self._find_route(message, channel)
-            message = dataclasses.replace(
-                message, topic=route.topic, redact=route.redact, created_at=now
-            )
+            message = message._replace(topic=route.topic, redact=route.redact, created_at=now)
             plan = plan_message(
                 message,
                 route.channels,

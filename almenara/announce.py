@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 from almenara.database import Transaction
@@ -62,7 +61,7 @@ def _plan(news: News, table: Table) -> Plan:
     )
     route = find_route(table, message.topic, None, message)
     return plan_message(
-        dataclasses.replace(message, topic=route.topic, redact=route.redact),
+        message._replace(topic=route.topic, redact=route.redact),
         route.channels,
         revision=table.revision,
         now=news.at,

@@ -79,9 +79,9 @@ def build(settings: Settings) -> FastAPI:
         # It asks three times in each request whether somebody observes it.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    # The innermost: what passes here has passed all the others.
-    app.add_middleware(Direct)
     app.add_middleware(BodyLimit, largest=settings.max_body_bytes)
+    # It has a limit of its own. What it does not answer goes on.
+    app.add_middleware(Direct, largest=settings.max_body_bytes)
     app.add_middleware(Gate, authenticator=authenticator, rate=_sender_rate(settings))
     if settings.cors_origins:
         # Before the gate: a browser asks whether it may ask without any token.

@@ -96,7 +96,7 @@ class Explainer:
         table = await self._routing.refresh()
         now = self._clock()
         route = find_route(table, message.topic, channel, message)
-        message = dataclasses.replace(message, topic=route.topic, created_at=now)
+        message = message._replace(topic=route.topic, created_at=now)
         topic = None if channel is not None else table.topic(route.topic or "")
         due_at = message.send_at or now
         steps = [_step(topic, one, message, route, due_at) for one in _listed(table, topic, route)]

@@ -50,10 +50,15 @@ class _Asked(NamedTuple):
 
 
 class Direct:
-    """Answers a plain `POST /v1/messages`; everything else goes on."""
+    """Answers a plain `POST /v1/messages`; everything else goes on.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        largest: the largest body that is taken at all, in bytes.
+    """
+
+    def __init__(self, app: ASGIApp, *, largest: int) -> None:
         self._app = app
+        self._largest = min(largest, _SMALL)
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -62,7 +67,7 @@ class Direct:
             return
         read: list[Message] = []
         try:
-            key = _read_headers(scope)
+            key = _read_headers(scope, self._largest)
             body = _read_body(await _receive_whole(receive, read))
             asked = _Asked(body, _allowed(scope, body), key)
         except (_OtherWayError, UnreadableBodyError, ValidationError, AlmenaraError):
@@ -71,7 +76,7 @@ class Direct:
         await _answer(scope, receive, send, asked)
 
 
-def _read_headers(scope: AsgiScope) -> str | None:
+def _read_headers(scope: AsgiScope, largest: int) -> str | None:
     """Return the idempotency key, where the headers are such as nearly everybody writes."""
     found: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
@@ -83,7 +88,7 @@ def _read_headers(scope: AsgiScope) -> str | None:
     plain = (
         found.get(b"content-type") == b"application/json"
         and found.keys().isdisjoint(_ENCODINGS)
-        and (length.isdigit() and int(length[:20]) <= _SMALL)
+        and (length.isdigit() and int(length[:20]) <= largest)
     )
     if not plain or scope["query_string"] or scope["root_path"]:
         raise _OtherWayError

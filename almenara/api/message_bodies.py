@@ -117,10 +117,21 @@ class MessageBody(StrictModel):
         return NewMessage(
             id=new_id(),
             topic=topic,
-            sender=sender,
+            description=self.description,
             created_at=datetime.now(UTC),
+            title=self.title,
+            format=self.format,
+            priority=self.priority,
+            tags=self.tags,
+            data=self.data,
+            to=self.to,
+            reference=self.reference,
+            metadata=self.metadata,
             attachments=attachments,
-            **self.model_dump(exclude={"topic", "channel", "idempotency_key", "attachments"}),
+            sender=sender,
+            send_at=self.send_at,
+            expires_at=self.expires_at,
+            collapse_key=self.collapse_key,
         )
 
 

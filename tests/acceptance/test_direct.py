@@ -201,7 +201,7 @@ async def went_other_way(
         "app": SimpleNamespace(state=SimpleNamespace(parts=client.parts)),
         PRINCIPAL: Principal(None, scopes),
     }
-    await Direct(documented)(scope, receive, send)
+    await Direct(documented, largest=262_144)(scope, receive, send)
     assert went_on in ([], [sent])
     assert bool(answers) != bool(went_on)
     return bool(went_on)
