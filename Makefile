@@ -7,6 +7,9 @@ ARGS ?=
 WORKERS ?= 4
 NAME ?=
 
+# Images of Python often forbid it: then each process compiles what it imports, and pytest all tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PIP_INSTALL := $(PIP) install -qq --root-user-action=ignore

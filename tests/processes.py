@@ -16,8 +16,9 @@ from typing import Self
 from almenara.deliveries import LEASE
 from almenara.watch import LOOK_SECONDS
 
-#: A process must be ready, and must end when asked to, within so many seconds.
-PATIENCE_SECONDS = 30
+#: A process must be ready, and must end when asked to, within so many seconds: what takes
+#: longer hangs, and is no machine with other work.
+PATIENCE_SECONDS = 60
 
 
 class AlmenaraProcess:

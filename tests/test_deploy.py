@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 
@@ -166,6 +165,8 @@ async def test_the_three_commands_run_with_what_compose_gives_them(
 
 def test_the_manifests_are_what_kubernetes_takes() -> None:
     """By its own schemas, nothing unknown; KEDA's and kustomize's kinds are not among them."""
+    import kubernetes_validate  # seconds, which each worker would pay that only collects
+
     checked = 0
     for one in manifests():
         if one["apiVersion"].partition("/")[0] not in {"keda.sh", "kustomize.config.k8s.io"}:

@@ -81,6 +81,13 @@ def test_the_number_of_workers_can_be_chosen() -> None:
     assert "--numprocesses 0 " in _make("--dry-run", "test", "WORKERS=0").stdout
 
 
+def test_what_make_starts_keeps_what_it_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    shown = _make("--eval", "shown: ; @env", "shown").stdout
+    assert "PATH=" in shown
+    assert "PYTHONDONTWRITEBYTECODE" not in shown
+
+
 def test_ci_is_make_check_and_nothing_that_a_developer_cannot_run() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)

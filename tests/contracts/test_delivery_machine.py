@@ -24,12 +24,12 @@ from tortoise import context as tortoise_context
 from almenara.database import Database, open_database
 from almenara.deliveries import TRANSITIONS, Key, NewMessage, Status
 from almenara.ledger import Acceptance
-from almenara.migrations import migrate
 from almenara.models import new_id
 from almenara.plan import no_slot, plan_message
 from tests.contracts.delivery_script import CHANNELS, ENDS, Side
 from tests.serving import make_settings
 from tests.stored import a_channel
+from tests.tables import make_tables
 
 NUMBERS = st.integers(0, 99)
 SECONDS = st.none() | st.integers(1, 90)
@@ -173,9 +173,9 @@ def runner() -> Iterator[asyncio.Runner]:
 def opened(runner: asyncio.Runner, directory: Path, url: str | None) -> Database:
     # Tortoise lets one database of a process be everybody's; here each statement says which it is.
     tortoise_context._global_context = None
-    database = runner.run(open_database(make_settings(directory, url)))
-    runner.run(migrate(database))
-    return database
+    where = make_settings(directory, url)
+    runner.run(make_tables(where))
+    return runner.run(open_database(where))
 
 
 def run_machine(runner: asyncio.Runner, databases: list[Database], scripts: int) -> None:

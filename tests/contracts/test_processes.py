@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from almenara.database import Database, open_database
-from almenara.migrations import migrate
+from almenara.database import Database
 from almenara.processes import SILENT, Processes, Role
 from almenara.settings import Settings
 from almenara.telemetry import process_name
+from tests.stored import opened_database
 
 #: One process serves SQLite.
 ON_POSTGRES = pytest.mark.parametrize(
@@ -32,11 +32,9 @@ class Clock:
 
 @pytest.fixture
 async def database(settings: Settings) -> AsyncIterator[Database]:
-    """A migrated database."""
-    one = await open_database(settings)
-    await migrate(one)
-    yield one
-    await one.close()
+    """A database with its tables."""
+    async with opened_database(settings) as one:
+        yield one
 
 
 async def rows(database: Database) -> int:

@@ -11,11 +11,10 @@ import pytest
 
 from almenara import watch as watching
 from almenara.announce import Announcer
-from almenara.database import Database, open_database
+from almenara.database import Database
 from almenara.dispatch import Instances
 from almenara.ledger import Ledger
 from almenara.loader import Change, Plugins
-from almenara.migrations import migrate
 from almenara.processes import Processes
 from almenara.routing import Routing
 from almenara.secrets import Vault
@@ -23,7 +22,7 @@ from almenara.sending import utc_now
 from almenara.settings import Settings
 from almenara.watch import Watch
 from tests.serving import until
-from tests.stored import add_channel, add_topic, count
+from tests.stored import add_channel, add_topic, count, opened_database
 
 PLUGIN = "class {name}:\n    def send_message(self, message, background_tasks): ...\n"
 
@@ -63,13 +62,11 @@ async def world(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
     monkeypatch.setattr(watching, "REPORT_SECONDS", 0.05)
-    database = await open_database(settings)
-    await migrate(database)
-    one = World(database, tmp_path / "plugins")
-    yield one
-    await one.watch.close()
-    await one.ledger.close()
-    await database.close()
+    async with opened_database(settings) as database:
+        one = World(database, tmp_path / "plugins")
+        yield one
+        await one.watch.close()
+        await one.ledger.close()
 
 
 async def test_what_cannot_be_told_now_is_told_later(world: World) -> None:

@@ -33,6 +33,7 @@ import json, sys
 from almenara.cli import run
 codes = [run(arguments) for arguments in json.loads(sys.argv[1])]
 slow = {"fastapi", "starlette", "tortoise", "aiohttp", "uvicorn", "asyncpg", "aiosqlite"}
+slow |= {"cryptography", "jwt", "structlog"}
 print(json.dumps({"codes": codes, "imported": sorted(slow & set(sys.modules))}), file=sys.stderr)
 """
 
