@@ -17,7 +17,7 @@ from bench.processes import load
 from bench.speed.figure import Figure, Measured
 from bench.speed.serving import Server, client_of, message_to, running
 from bench.speed.size import Context
-from bench.speed.steady import percentile, send
+from bench.speed.steady import CLOSING_SECONDS, percentile, send
 
 ACCEPT = Figure("latency: accept, p99 beside a receiver of 2 s", "", 50.0, "ms", at_least=False)
 HAND_OVER = {
@@ -97,12 +97,14 @@ class _Handed:
 class _Receiver(asyncio.Protocol):
     """Answers each POST at once, and notes when it was whole."""
 
-    def __init__(self, arrivals: asyncio.Queue[float]) -> None:
+    def __init__(self, arrivals: asyncio.Queue[float], opened: list[asyncio.BaseTransport]) -> None:
         self._arrivals = arrivals
+        self._opened = opened
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._opened.append(transport)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -139,7 +141,8 @@ async def _hand_over(url: str, count: int) -> list[_Handed]:
     loop = asyncio.get_running_loop()
     arrivals: asyncio.Queue[float] = asyncio.Queue()
     answers: asyncio.Queue[float] = asyncio.Queue()
-    receiver = await loop.create_server(lambda: _Receiver(arrivals), "127.0.0.1", 0)
+    opened: list[asyncio.BaseTransport] = []
+    receiver = await loop.create_server(lambda: _Receiver(arrivals, opened), "127.0.0.1", 0)
     port = receiver.sockets[0].getsockname()[1]
     await asyncio.to_thread(_prepare, url, port)
     parts = urlsplit(url)
@@ -159,8 +162,11 @@ async def _hand_over(url: str, count: int) -> list[_Handed]:
             one.accepted_at = await answers.get()
             one.received_at = await arrivals.get()
         found.append(one)
-    sender.close()
     receiver.close()
+    for transport in (sender, *opened):
+        transport.close()
+    # The loop has to see them close before it ends itself.
+    await asyncio.sleep(CLOSING_SECONDS)
     return found[_WARMING:]
 
 

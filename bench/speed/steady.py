@@ -18,6 +18,8 @@ import uvloop
 
 #: The moments that have come are looked for so often, in seconds.
 _LOOK_SECONDS = 0.001
+#: Connections that are hung up are gone after so many seconds.
+CLOSING_SECONDS = 0.05
 #: Answers must come within so many seconds.
 _PATIENCE_SECONDS = 120
 
@@ -157,4 +159,5 @@ async def _send(url: str, body: object, moments: deque[float], connections: int 
     sent = await load.run()
     for transport in transports:
         transport.close()
+    await asyncio.sleep(CLOSING_SECONDS)
     return sent
