@@ -13,8 +13,17 @@ import sys
 from functools import cache, partial
 from typing import Any, Literal, TextIO
 
-import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+# Without rich, which structlog imports wherever it finds it, and never uses here: the server starts
+# faster and is five megabytes smaller. The command line finds it when it wants it.
+_NO_RICH = "rich" not in sys.modules
+if _NO_RICH:
+    sys.modules["rich"] = None  # type: ignore[assignment]  # Python's word for "not to be found"
+try:
+    import structlog
+    from structlog.typing import EventDict, Processor, WrappedLogger
+finally:
+    if _NO_RICH:
+        del sys.modules["rich"]
 
 #: No log line is longer, in characters of one value.
 _LONGEST_VALUE = 8_000

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from almenara.auth.claims import Parts, expires_at, read_parts, read_principal
 from almenara.auth.issuers import Issuer, read_issuers
-from almenara.auth.jose import check_signature
+from almenara.auth.jose import check_signature, load
 from almenara.auth.key_sets import KeySet, open_key_set
 from almenara.auth.principal import Principal
 from almenara.errors import TokenError, UnavailableError
@@ -112,4 +112,7 @@ def open_authenticator(settings: Settings) -> Authenticator | None:
         ConfigurationError: an issuer or its key cannot be used.
     """
     issuers = read_issuers(settings)
-    return Authenticator(issuers) if issuers else None
+    if not issuers:
+        return None
+    load()
+    return Authenticator(issuers)

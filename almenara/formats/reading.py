@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
-
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+from typing import TYPE_CHECKING, Any
 
 from almenara.formats.blocks import Block, Span, Style, link_or_none
 from almenara.formats.html import read_html
 from almenara.plugin import Format
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 _MOST_BRACKETS = 2_000
 #: Nobody writes deeper on purpose, and what reads it nests as deep.
@@ -43,6 +44,9 @@ def read(text: str, format_: Format) -> list[Block]:
 
 @cache
 def _parser() -> MarkdownIt:
+    # With the first Markdown that comes: most servers start faster than they would need it.
+    from markdown_it import MarkdownIt
+
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": _DEEPEST})
     return parser.enable("strikethrough")
 

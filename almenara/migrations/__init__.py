@@ -10,8 +10,6 @@ from __future__ import annotations
 from pkgutil import iter_modules
 from typing import Any
 
-from tortoise.migrations.executor import MigrationExecutor
-
 from almenara.database import WRITERS, Database, Transaction
 from almenara.errors import ConfigurationError
 
@@ -42,12 +40,15 @@ async def migrate(database: Database) -> list[str]:
             await transaction.execute("SELECT pg_advisory_xact_lock($1)", _ADVISORY_LOCK)
         names = await _missing(transaction)
         if names:
-            executor = MigrationExecutor(transaction.client, _apps(transaction))
+            from almenara.database.applying import Executor, little_to_look_at
+
+            executor = Executor(transaction.client, _apps(transaction))
             # First of all the table of records: the executor looks into it before it makes it,
             # which would spoil PostgreSQL's transaction.
             editor = executor._schema_editor(atomic=False)  # noqa: SLF001 - no public way
             await executor.recorder.ensure_schema(editor)
-            await executor.migrate()
+            with little_to_look_at():
+                await executor.migrate()
         return names
 
 
