@@ -36,8 +36,8 @@ log = get_logger("drills")
 
 #: One process makes so many drills at once.
 _AT_ONCE = 4
-#: What is due is looked for so often, in seconds.
-_LOOK_EVERY = 1.0
+#: What is due is looked for so often, in seconds; on SQLite whoever asks wakes this very process.
+_LOOK_EVERY = {"postgres": 1.0, "sqlite": 5.0}
 #: After a failure it is tried again then, in seconds.
 _RETRY_AFTER = 5.0
 #: Whoever asks looks so often whether the drill has ended, in seconds.
@@ -115,7 +115,7 @@ class Driller:
     async def _look_forever(self, abandon: asyncio.Future[None]) -> None:
         while not self._closing:
             self._wake.clear()
-            pause = _LOOK_EVERY
+            pause = _LOOK_EVERY[self._database.dialect]
             try:
                 await self._begin_due(abandon)
             except Exception as error:

@@ -27,8 +27,8 @@ from almenara.trail import Action, Trace, leave
 
 log = get_logger("replay")
 
-#: Other processes' replays are looked for at least so often, in seconds.
-_LONGEST_SLEEP = 1.0
+#: Other processes' replays are looked for at least so often, in seconds; SQLite has no others.
+_LONGEST_SLEEPS = {"postgres": 1.0, "sqlite": 5.0}
 
 
 _COLUMNS: dict[str, ColumnType] = {
@@ -212,7 +212,7 @@ class Replays:
             UnavailableError: the database cannot just now.
         """
         self._wake.clear()
-        sleep = _LONGEST_SLEEP
+        sleep = _LONGEST_SLEEPS[self._database.dialect]
         running = Replay.filter(status=ReplayStatus.RUNNING).using_db(self._database.reader)
         for replay in await running.order_by("due_at"):
             due_at: datetime | None = replay.due_at
@@ -245,7 +245,7 @@ class Replays:
 
     async def _run(self) -> None:
         while not self._closing:
-            sleep = _LONGEST_SLEEP
+            sleep = _LONGEST_SLEEPS[self._database.dialect]
             try:
                 sleep = await self.advance()
             except UnavailableError as error:

@@ -357,7 +357,7 @@ async def test_a_replay_that_cannot_go_on_stops_no_other(database: Database, ben
 async def test_a_running_process_goes_on_as_soon_as_the_database_lets_it(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replays, "_LONGEST_SLEEP", 0.02)
+    monkeypatch.setattr(replays, "_LONGEST_SLEEPS", {"postgres": 0.02, "sqlite": 0.02})
     plans = await ended(database, 2)
     async with bench_of(database) as bench:
         replay = await bench.replays.create(TEAM)
