@@ -139,14 +139,16 @@ class Acceptor:
         hand_over(self._queue, plan, stored=stored)
 
 
+_as_json = json.JSONEncoder(sort_keys=True, default=str).encode
+
+
 def fingerprint(message: NewMessage, channel: str | None) -> str:
     """Return a digest of what a sender wrote: equal for equal messages, whatever their ids."""
     content: dict[str, Any] = {name: getattr(message, name) for name in _WRITTEN}
     content["attachments"] = [dataclasses.asdict(one) for one in message.attachments]
     content["topic"] = message.topic and message.topic.strip().lower()
     content["channel"] = channel and channel.strip().lower()
-    text = json.dumps(content, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_as_json(content).encode()).hexdigest()
 
 
 def _answer(plan: Plan, accepted: Accepted) -> Answer:

@@ -102,6 +102,11 @@ class OneTripTransaction(ImmediateTransaction):
         _, rows = await self.execute_query(query, values)
         return [dict(row) for row in rows]
 
+    @translate_exceptions
+    async def execute_many(self, query: str, values: list[list[Any]]) -> None:
+        """Run one statement with many rows of values."""
+        self._here.executemany(query, values)
+
     async def begin(self) -> None:
         """Take the write lock; waits for the busy timeout (5 s) at most."""
         await self._run("BEGIN IMMEDIATE")

@@ -55,16 +55,24 @@ class Transaction:
         """Insert many rows by one statement; the values stand in the order of ``columns``.
 
         Args:
-            computed: by column, what is stored instead of its value, written in SQL.
+            computed: by column, what is stored instead of its value, written in SQL; its own name
+                stands for its value.
         """
         if not rows:
             return
+        changed = {name: sql for name, sql in (computed or {}).items() if sql != name}
+        names = ", ".join(columns)
+        if self.dialect == "sqlite" and not changed:
+            # A prepared statement: a quarter less than to read the rows out of JSON.
+            places = ", ".join("?" * len(columns))
+            await self.client.execute_many(
+                f"INSERT INTO {table} ({names}) VALUES ({places})",
+                _rows_for_sqlite(columns, rows),
+            )
+            return
         source, values = self.rows(columns, rows)
-        picks = ", ".join((computed or {}).get(name, name) for name in columns)
-        await self.execute(
-            f"INSERT INTO {table} ({', '.join(columns)}) SELECT {picks} FROM {source}",
-            *values,
-        )
+        picks = ", ".join(changed.get(name, name) for name in columns)
+        await self.execute(f"INSERT INTO {table} ({names}) SELECT {picks} FROM {source}", *values)
 
     def rows(
         self,
@@ -118,6 +126,18 @@ def read_id(value: object) -> UUID:
 def _for_sqlite_words(sql: str) -> str:
     """Write PostgreSQL's ``$1`` as SQLite's ``?1``."""
     return re.sub(r"\$(\d+)", r"?\1", sql)
+
+
+def _rows_for_sqlite(
+    columns: Mapping[str, ColumnType], rows: Sequence[Sequence[object]]
+) -> list[list[object]]:
+    """Write ids and moments as SQLite has them; the other types are its own."""
+    odd = [place for place, kind in enumerate(columns.values()) if kind in {"uuid", "timestamptz"}]
+    written = [list(row) for row in rows]
+    for row in written:
+        for place in odd:
+            row[place] = _for_sqlite(row[place])
+    return written
 
 
 def _written(value: object) -> object:

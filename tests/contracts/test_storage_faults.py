@@ -72,7 +72,7 @@ class Storage:
 def faulty(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
     """Put the counting storage in place of the real calls."""
     storage = Storage(database.dialect)
-    execute, fetch = Transaction.execute, Transaction.fetch
+    execute, fetch, insert = Transaction.execute, Transaction.fetch, Transaction.insert
     context = type(database.writer._in_transaction())
     leave, commit = context.__aexit__, OneTripTransaction.commit
 
@@ -81,6 +81,12 @@ def faulty(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stor
 
     async def counted_fetch(self: Transaction, *args: Any) -> Any:
         return await storage.around(lambda: fetch(self, *args))
+
+    async def counted_insert(self: Transaction, *args: Any, **kwargs: Any) -> Any:
+        # On PostgreSQL it is one of the above.
+        if self.dialect == "postgres":
+            return await insert(self, *args, **kwargs)
+        return await storage.around(lambda: insert(self, *args, **kwargs))
 
     async def counted_leave(self: Any, kind: Any, error: Any, trace: Any) -> Any:
         if kind is not None:
@@ -102,6 +108,7 @@ def faulty(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stor
     with monkeypatch.context() as patch:
         patch.setattr(Transaction, "execute", counted_execute)
         patch.setattr(Transaction, "fetch", counted_fetch)
+        patch.setattr(Transaction, "insert", counted_insert)
         patch.setattr(context, "__aexit__", counted_leave)
         patch.setattr(OneTripTransaction, "commit", counted_commit)
         yield storage
