@@ -72,21 +72,14 @@ class Storage:
 def faulty(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
     """Put the counting storage in place of the real calls."""
     storage = Storage(database.dialect)
-    execute, fetch, insert = Transaction.execute, Transaction.fetch, Transaction.insert
     context = type(database.writer._in_transaction())
-    leave, commit = context.__aexit__, OneTripTransaction.commit
+    leave = context.__aexit__
 
-    async def counted_execute(self: Transaction, *args: Any) -> Any:
-        return await storage.around(lambda: execute(self, *args))
+    def counted(call: Any) -> Any:
+        async def counting(self: Any, *args: Any, **kwargs: Any) -> Any:
+            return await storage.around(lambda: call(self, *args, **kwargs))
 
-    async def counted_fetch(self: Transaction, *args: Any) -> Any:
-        return await storage.around(lambda: fetch(self, *args))
-
-    async def counted_insert(self: Transaction, *args: Any, **kwargs: Any) -> Any:
-        # On PostgreSQL it is one of the above.
-        if self.dialect == "postgres":
-            return await insert(self, *args, **kwargs)
-        return await storage.around(lambda: insert(self, *args, **kwargs))
+        return counting
 
     async def counted_leave(self: Any, kind: Any, error: Any, trace: Any) -> Any:
         if kind is not None:
@@ -102,15 +95,14 @@ def faulty(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stor
             raise storage._error()
         return answer
 
-    async def counted_commit(self: OneTripTransaction) -> None:
-        await storage.around(lambda: commit(self))
-
     with monkeypatch.context() as patch:
-        patch.setattr(Transaction, "execute", counted_execute)
-        patch.setattr(Transaction, "fetch", counted_fetch)
-        patch.setattr(Transaction, "insert", counted_insert)
+        patch.setattr(Transaction, "execute", counted(Transaction.execute))
+        patch.setattr(Transaction, "fetch", counted(Transaction.fetch))
+        if database.dialect == "sqlite":
+            # On PostgreSQL it is an `execute`.
+            patch.setattr(Transaction, "insert", counted(Transaction.insert))
+        patch.setattr(OneTripTransaction, "commit", counted(OneTripTransaction.commit))
         patch.setattr(context, "__aexit__", counted_leave)
-        patch.setattr(OneTripTransaction, "commit", counted_commit)
         yield storage
 
 
