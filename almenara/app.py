@@ -151,6 +151,7 @@ async def running(
     make_queue: MakeQueue = queue_for,
     lease: timedelta = LEASE,
     look_seconds: float = LOOK_SECONDS,
+    upgrade: bool = False,
 ) -> AsyncIterator[Parts]:
     """Run everything behind the API, its queue included; see :func:`sending`."""
     async with AsyncExitStack() as stack:
@@ -162,6 +163,7 @@ async def running(
                 lease=lease,
                 role="server",
                 look_seconds=look_seconds,
+                upgrade=upgrade,
             )
         )
         parts = _parts(behind)

@@ -117,7 +117,7 @@ async def _rows(database: Database, settings: Settings, plugins: Plugins) -> lis
                 "database",
                 "error",
                 f"Its schema is older than this version ({missing[0]} is missing). Make a backup, "
-                "then run `almenara migrate`.",
+                "then run `almenara migrate`, or start with `almenara serve --migrate`.",
             )
         ]
     findings = [Finding("database", "ok", f"{database.dialect}, the schema is current.")]

@@ -239,6 +239,14 @@ async def test_files_are_sent_and_read_again(tmp_path: Path) -> None:
             assert message["attachments"][0]["size"] == 8
 
 
+async def test_an_upgrade_begins_with_a_backup_and_ends_with_a_message(tmp_path: Path) -> None:
+    make, see = blocks(read("docs/howto/upgrade.md"), "sh")
+    with ServerProcess(tmp_path) as server:
+        reader = Reader(server, tmp_path)
+        assert "every page checked" in await reader.type(make)
+        assert "sent" in await reader.type(see)
+
+
 async def test_a_backup_is_made_and_rehearsed(tmp_path: Path) -> None:
     make, keep, rehearse = blocks(read("docs/howto/back-up.md"), "sh")
     with ServerProcess(tmp_path) as server:
