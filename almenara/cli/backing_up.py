@@ -142,7 +142,8 @@ def _download(draft: Path, tell: Tell) -> int | None:
             tell("received", came, size)
 
         header = connect(_PATIENCE_SECONDS).download("/v1/backups", take)
-    return int(header.get("backup-message-count", "0"))
+    count = header.get("backup-message-count")  # a proxy may have left it out
+    return None if count is None else int(count)
 
 
 def _write(file: BinaryIO, piece: bytes) -> None:

@@ -140,7 +140,7 @@ class Server:
         return self._read(response.status, text)
 
     def download(self, path: str, take: Callable[[bytes, int], None]) -> Mapping[str, str]:
-        """Ask for a file by POST, hand over each piece as it comes, and return the header.
+        """Ask for a file by POST, hand over each piece as it comes; return the header in lower case.
 
         Args:
             take: called with a piece, and how many bytes there are in all.
@@ -161,7 +161,7 @@ class Server:
                 take(piece, size)
         if came != size:
             raise NoAnswerError(f"The server at {self.url} sent {came:,} of {size:,} bytes.")
-        return dict(response.headers)
+        return {name.lower(): value for name, value in response.headers.items()}
 
     @contextmanager
     def _asked(
