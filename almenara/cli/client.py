@@ -140,7 +140,7 @@ class Server:
         return self._read(response.status, text)
 
     def download(self, path: str, take: Callable[[bytes, int], None]) -> Mapping[str, str]:
-        """Ask for a file by POST, hand over each piece as it comes; return the header in lower case.
+        """Ask for a file by POST, hand over its pieces, and return the header in lower case.
 
         Args:
             take: called with a piece, and how many bytes there are in all.
