@@ -14,6 +14,7 @@ from almenara.accept import Acceptor
 from almenara.api import (
     accepting,
     audit,
+    backups,
     channels,
     deliveries,
     explaining,
@@ -32,6 +33,7 @@ from almenara.api.gate import Gate
 from almenara.api.headers import SafeHeaders
 from almenara.audit import Audit
 from almenara.auth import open_authenticator
+from almenara.backups import Backups
 from almenara.catalogue import (
     Changes,
     Channels,
@@ -103,6 +105,7 @@ def build(settings: Settings) -> FastAPI:
         deliveries,
         replays,
         audit,
+        backups,
         topics,
         channels,
         plugin_routes,
@@ -148,6 +151,7 @@ async def running(
     make_queue: MakeQueue = queue_for,
     lease: timedelta = LEASE,
     look_seconds: float = LOOK_SECONDS,
+    upgrade: bool = False,
 ) -> AsyncIterator[Parts]:
     """Run everything behind the API, its queue included; see :func:`sending`."""
     async with AsyncExitStack() as stack:
@@ -159,9 +163,11 @@ async def running(
                 lease=lease,
                 role="server",
                 look_seconds=look_seconds,
+                upgrade=upgrade,
             )
         )
         parts = _parts(behind)
+        parts.backups.tidy()
         parts.replays.start()
         stack.push_async_callback(parts.replays.close)
         if behind.wiring.routing.table.revision == UNTOUCHED:
@@ -205,6 +211,9 @@ def _parts(behind: Sending) -> Parts:
         ),
         log=Log(database),
         audit=Audit(database),
+        backups=Backups(
+            database=database, ledger=ledger, source=wiring.settings.database_file, clock=clock
+        ),
         channels=Channels(
             database=database,
             changes=changes,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from almenara.auth import open_authenticator
 from almenara.database import Database
@@ -17,22 +15,12 @@ from almenara.errors import (
     UnavailableError,
 )
 from almenara.loader import Plugins, find_loose
+from almenara.machine import Finding, Level, look_at_clock, look_at_disk, look_at_versions
 from almenara.migrations import is_empty, missing_migrations
 from almenara.routing import ChannelRoute, Routing
 from almenara.secrets import Vault, open_vault
-from almenara.sending import opened, require_celery
+from almenara.sending import opened, require_celery, utc_now
 from almenara.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    #: What was looked at, such as ``database`` or ``channel team-slack``.
-    subject: str
-    level: Literal["ok", "warning", "error"]
-    #: What is so, and what to do about it.
-    message: str
 
 
 async def check_set_up(settings: Settings) -> list[Finding]:
@@ -43,7 +31,7 @@ async def check_set_up(settings: Settings) -> list[Finding]:
     plugins = Plugins(settings.plugins_dir)
     await asyncio.to_thread(plugins.load)
     findings = _plugins(plugins)
-    level: Literal["warning", "error"] = "error" if settings.strict else "warning"
+    level: Level = "error" if settings.strict else "warning"
     findings += [
         Finding(f"plugin file {one.path}", level, one.reason)
         for one in await asyncio.to_thread(find_loose, settings.plugins_dir)
@@ -53,6 +41,7 @@ async def check_set_up(settings: Settings) -> list[Finding]:
             findings += await _database(database, settings, plugins)
     except ConfigurationError as error:
         findings.append(Finding("database", "error", error.message))
+    findings += look_at_disk(settings)
     findings.append(await _tokens(settings))
     if settings.broker_url is not None:
         findings.append(await asyncio.to_thread(_broker, settings))
@@ -85,11 +74,14 @@ def _broker(settings: Settings) -> Finding:
         bell = CeleryBell(settings)
         try:
             bell.probe()
+            version = bell.version()
         finally:
             bell.close()
     except (ConfigurationError, UnavailableError) as error:
         return Finding("broker", "error", error.message)
-    return Finding("broker", "ok", "RabbitMQ answers, and has the lines in which rings wait.")
+    return Finding(
+        "broker", "ok", f"RabbitMQ {version} answers, and has the lines in which rings wait."
+    )
 
 
 def _plugins(plugins: Plugins) -> list[Finding]:
@@ -104,7 +96,13 @@ def _plugins(plugins: Plugins) -> list[Finding]:
 
 async def _database(database: Database, settings: Settings, plugins: Plugins) -> list[Finding]:
     warnings = [Finding("database", "warning", one) for one in await database.warnings()]
-    return warnings + await _rows(database, settings, plugins)
+    has_tables = not await is_empty(database)
+    return [
+        *warnings,
+        await look_at_versions(database),
+        await look_at_clock(database, utc_now, has_tables=has_tables),
+        *await _rows(database, settings, plugins),
+    ]
 
 
 async def _rows(database: Database, settings: Settings, plugins: Plugins) -> list[Finding]:
@@ -117,7 +115,7 @@ async def _rows(database: Database, settings: Settings, plugins: Plugins) -> lis
                 "database",
                 "error",
                 f"Its schema is older than this version ({missing[0]} is missing). Make a backup, "
-                "then run `almenara migrate`.",
+                "then run `almenara migrate`, or start with `almenara serve --migrate`.",
             )
         ]
     findings = [Finding("database", "ok", f"{database.dialect}, the schema is current.")]

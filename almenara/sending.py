@@ -150,6 +150,7 @@ async def sending(
     lease: timedelta = LEASE,
     role: Role = "worker",
     look_seconds: float = LOOK_SECONDS,
+    upgrade: bool = False,
 ) -> AsyncIterator[Sending]:
     """Run a queue and everything behind it; at the end, drain: what is under way ends first.
 
@@ -157,6 +158,7 @@ async def sending(
         lease: how long a claim outlives its process; every process of a database has the same.
         role: what this process calls itself where others ask.
         look_seconds: how often the plugin files are looked at.
+        upgrade: bring an older schema up to date instead of refusing it.
 
     Raises:
         ConfigurationError: the database, its schema or the key cannot be used.
@@ -165,7 +167,7 @@ async def sending(
         database = await stack.enter_async_context(opened(settings))
         # Before the tables: a set-up without a key must leave an empty database empty.
         vault = open_vault(settings)
-        await _prepare(database)
+        await _prepare(database, upgrade=upgrade)
         for warning in await database.warnings():
             log.warning("database_unsafe", reason=warning)
         routing = Routing(database)
@@ -232,15 +234,18 @@ def _check_plugin_files(settings: Settings) -> None:
         log.warning("plugin_unsafe", path=str(one.path), reason=one.reason)
 
 
-async def prepare(settings: Settings) -> None:
+async def prepare(settings: Settings, *, upgrade: bool = False) -> None:
     """Make the tables of an empty database, before several processes serve it.
+
+    Args:
+        upgrade: bring an older schema up to date instead of refusing it.
 
     Raises:
         ConfigurationError: the database, its schema or the key cannot be used.
     """
     async with opened(settings) as database:
         open_vault(settings)
-        await _prepare(database)
+        await _prepare(database, upgrade=upgrade)
 
 
 async def check_database(settings: Settings) -> None:
@@ -260,10 +265,12 @@ async def check_database(settings: Settings) -> None:
         await _refuse_older(database)
 
 
-async def _prepare(database: Database) -> None:
-    """Make the tables of an empty database; refuse an older one."""
-    if await is_empty(database):
-        await migrate(database)
+async def _prepare(database: Database, *, upgrade: bool) -> None:
+    """Make the tables of an empty database; refuse an older one, unless it is to be upgraded."""
+    if upgrade or await is_empty(database):
+        applied = await migrate(database)
+        if applied:
+            log.info("migrated", applied=applied)
     await _refuse_older(database)
 
 
@@ -272,5 +279,6 @@ async def _refuse_older(database: Database) -> None:
     if missing:
         raise ConfigurationError(
             f"The database's schema is older than this version of Almenara ({missing[0]} is "
-            "missing). Make a backup, then run `almenara migrate`."
+            "missing). Make a backup, then run `almenara migrate`, or start the server with "
+            "`almenara serve --migrate`."
         )

@@ -38,6 +38,7 @@ class Action(StrEnum):
     DELIVERY_RESENT = "delivery.resent"
     REPLAY_CREATED = "replay.created"
     REPLAY_CANCELLED = "replay.cancelled"
+    BACKUP_TAKEN = "backup.taken"
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,8 @@ class Client:
                 kwargs.get("headers") or {}
             )
         async with self._session.request(method, self.url + path, **kwargs) as response:
-            return Answer(response.status, response.headers, await response.text())
+            text = await response.text(errors="replace")
+            return Answer(response.status, response.headers, text)
 
     async def get(self, path: str, **kwargs: Any) -> Answer:
         """Read."""

@@ -169,6 +169,7 @@ def _error_codes() -> Iterator[str]:
     )
     for place in (
         "accept.py",
+        "backups.py",
         "intake.py",
         "api",
         "catalogue",

@@ -18,7 +18,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 ISSUER = "https://id.example.org"
 AUDIENCE = "almenara"
 SECRET = "0123456789abcdefghijklmnopqrstuvwxyz-ABCDEF"
-SCOPES = "messages:send messages:read config:read config:write deliveries:manage admin:read"
+SCOPES = (
+    "messages:send messages:read config:read config:write deliveries:manage admin:read admin:backup"
+)
 
 
 def private_key(kind: str, number: int = 0) -> Any:

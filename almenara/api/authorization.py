@@ -91,6 +91,7 @@ Reader = Annotated[Principal, _asking(_Scoped(Scope.READ))]
 ConfigWriter = Annotated[Principal, _asking(_Scoped(Scope.CONFIG_WRITE))]
 Manager = Annotated[Principal, _asking(_Scoped(Scope.MANAGE))]
 ManagerOfAll = Annotated[Principal, _asking(_Whole(Scope.MANAGE))]
+Keeper = Annotated[Principal, _asking(_Whole(Scope.BACKUP))]
 
 #: For routes whose function need not know who asks.
 READS_CONFIG = _asking(_Scoped(Scope.CONFIG_READ))

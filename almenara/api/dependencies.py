@@ -19,6 +19,7 @@ from pydantic import (
 
 from almenara.accept import Acceptor
 from almenara.audit import Audit
+from almenara.backups import Backups
 from almenara.catalogue import Channels, Pausing, Topics
 from almenara.database import Database
 from almenara.drilling import Driller
@@ -47,6 +48,7 @@ class Parts:
     replays: Replays
     log: Log
     audit: Audit
+    backups: Backups
     channels: Channels
     driller: Driller
     pausing: Pausing

@@ -18,6 +18,7 @@ class Scope(StrEnum):
     CONFIG_WRITE = "config:write"
     MANAGE = "deliveries:manage"
     ADMIN = "admin:read"
+    BACKUP = "admin:backup"
 
 
 #: What a token that is narrowed to topics can hold: all else reaches beyond its topics.

@@ -10,7 +10,8 @@ import http.client
 import json
 import os
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -23,6 +24,9 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 #: Longer than the longest test of a channel, which waits for an attempt of up to 20 s.
 TIMEOUT_SECONDS = 30.0
+
+#: A file is read in pieces of so many bytes.
+_PIECE_BYTES = 262_144
 
 #: What a query may hold; ``None`` is left out.
 Query = Mapping[str, str | int | bool | None]
@@ -131,13 +135,43 @@ class Server:
         if body is not None:
             content = json.dumps(body).encode()
             sent_headers["Content-Type"] = "application/json"
+        with self._asked(method, self._target(path, query), content, sent_headers) as response:
+            text = response.read().decode("utf-8", errors="replace")
+        return self._read(response.status, text)
+
+    def download(self, path: str, take: Callable[[bytes, int], None]) -> Mapping[str, str]:
+        """Ask for a file by POST, hand over its pieces, and return the header in lower case.
+
+        Args:
+            take: called with a piece, and how many bytes there are in all.
+
+        Raises:
+            UnreachableError: there is no connection; nothing was done.
+            NoAnswerError: the file did not come, or not to its end.
+            StrangeAnswerError: the answer is not Almenara's.
+            RefusedError: there is no file, and why.
+        """
+        with self._asked("POST", self._target(path, None), None, self._headers) as response:
+            size, came = response.length, 0
+            if response.status != HTTPStatus.OK or size is None:
+                self._read(response.status, response.read().decode("utf-8", errors="replace"))
+                raise self._strange(response.status)
+            while piece := response.read(_PIECE_BYTES):
+                came += len(piece)
+                take(piece, size)
+        if came != size:
+            raise NoAnswerError(f"The server at {self.url} sent {came:,} of {size:,} bytes.")
+        return {name.lower(): value for name, value in response.headers.items()}
+
+    @contextmanager
+    def _asked(
+        self, method: str, target: str, content: bytes | None, headers: Mapping[str, str]
+    ) -> Iterator[http.client.HTTPResponse]:
+        """Make a request; its answer is read inside."""
         connection = self._connected()
         try:
-            connection.request(
-                method, self._target(path, query), body=content, headers=sent_headers
-            )
-            response = connection.getresponse()
-            text = response.read().decode("utf-8", errors="replace")
+            connection.request(method, target, body=content, headers=dict(headers))
+            yield connection.getresponse()
         except TimeoutError as error:
             raise NoAnswerError(
                 f"The server at {self.url} did not answer within {self._timeout_seconds:g} s; "
@@ -154,7 +188,6 @@ class Server:
             ) from error
         finally:
             connection.close()
-        return self._read(response.status, text)
 
     def _connected(self) -> http.client.HTTPConnection:
         if self._scheme == "https":
@@ -214,13 +247,14 @@ class Server:
         return RefusedError(message, status=status)
 
 
-def connect() -> Server:
+def connect(timeout_seconds: float = TIMEOUT_SECONDS) -> Server:
     """Return the server that the environment names; nothing is sent yet.
 
     Raises:
         ConfigurationError: ``ALMENARA_URL`` or ``ALMENARA_TOKEN`` cannot be used.
     """
-    return Server(os.environ.get("ALMENARA_URL") or DEFAULT_URL, os.environ.get("ALMENARA_TOKEN"))
+    url, token = os.environ.get("ALMENARA_URL") or DEFAULT_URL, os.environ.get("ALMENARA_TOKEN")
+    return Server(url, token, timeout_seconds=timeout_seconds)
 
 
 def path_to(*parts: str) -> str:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from almenara.cli.output import print_line
+from almenara.cli.progress import progress
 from almenara.settings import read_settings
 
 if TYPE_CHECKING:
-    from almenara.copying import CopiedTable, Tell
+    from almenara.copying import CopiedTable
 
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for machines.")]
 
@@ -28,7 +27,7 @@ def copy_database(as_json: AsJson = False) -> None:
     from almenara.copying import copy_database as copy
 
     settings = read_settings()
-    with _progress() as tell:
+    with progress() as tell:
         tables = asyncio.run(copy(settings, tell))
     if as_json:
         rows = [{"table": one.name, "row_count": one.row_count} for one in tables]
@@ -45,22 +44,3 @@ def _show(tables: list[CopiedTable]) -> None:
         "Copied, and found to be the same. Start the server with the ALMENARA_DATABASE_URL and "
         "ALMENARA_SECRET_KEY of this command."
     )
-
-
-@contextmanager
-def _progress() -> Iterator[Tell]:
-    """Show a bar for each table on a terminal; elsewhere nothing."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        lines: dict[str, object] = {}
-
-        def tell(table: str, copied: int, total: int) -> None:
-            if table not in lines:
-                lines[table] = bar.add_task(table, total=total)
-            bar.update(lines[table], completed=copied)  # type: ignore[arg-type]  # rich's own id
-
-        yield tell

@@ -45,6 +45,9 @@ WorkerCount = Annotated[
         min=1, max=64, help="How many processes share the port; more than one needs PostgreSQL."
     ),
 ]
+Migrate = Annotated[
+    bool, typer.Option("--migrate", help="Bring an older database's schema up to date before.")
+]
 #: What `--workers` hands to each of its processes.
 Listener = Annotated[int | None, typer.Option("--listener", hidden=True)]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for machines.")]
@@ -55,6 +58,7 @@ def serve(
     port: Port = None,
     workers: WorkerCount = None,
     insecure: Insecure = False,
+    upgrade: Migrate = False,
     listener: Listener = None,
 ) -> None:
     """Serve the API and send in the background; an empty database is made at once.
@@ -76,11 +80,11 @@ def serve(
         return
     check_address(settings, insecure=insecure)
     if settings.workers == 1:
-        uvloop.run(_serve(settings))
+        uvloop.run(_serve(settings, upgrade=upgrade))
         return
     from almenara.cli.workers import serve_by_workers
 
-    code = uvloop.run(serve_by_workers(settings))
+    code = uvloop.run(serve_by_workers(settings, upgrade=upgrade))
     if code:
         raise typer.Exit(code)
 
@@ -95,7 +99,11 @@ def migrate(as_json: AsJson = False) -> None:
 
 
 def check(as_json: AsJson = False) -> None:
-    """Say what is wrong with this set-up, before serving."""
+    """Say what is wrong with this set-up, and what to do about it, before serving.
+
+    It looks at the plugins, the disk, the tokens, the database, the clock, the versions, the key,
+    every channel and topic, and the broker. Ends with 1 when it found an error, not for warnings.
+    """
     from almenara.check import check_set_up
 
     findings = asyncio.run(check_set_up(read_settings()))
@@ -113,13 +121,18 @@ def check(as_json: AsJson = False) -> None:
 
 
 async def _serve(
-    settings: Settings, inherited: socket.socket | None = None, *, worker: bool = False
+    settings: Settings,
+    inherited: socket.socket | None = None,
+    *,
+    worker: bool = False,
+    upgrade: bool = False,
 ) -> None:
     """Serve until a signal; then answer what is under way, drain, and end.
 
     Args:
         inherited: the socket to listen on, instead of one of its own.
         worker: also end, in the same way, when the process that started it is gone.
+        upgrade: bring an older schema up to date instead of refusing it.
     """
     import uvicorn
 
@@ -128,7 +141,7 @@ async def _serve(
     from almenara.sending import settle_down
     from almenara.telemetry import get_logger
 
-    async with running(settings) as parts:
+    async with running(settings, upgrade=upgrade) as parts:
         app = build(settings)
         app.state.parts = parts
         with inherited or listening(settings) as listener:

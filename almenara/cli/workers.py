@@ -28,7 +28,7 @@ _LONGEST_WAIT = 30.0
 _LONG_LIFE = 60.0
 
 
-async def serve_by_workers(settings: Settings) -> int:
+async def serve_by_workers(settings: Settings, *, upgrade: bool = False) -> int:
     """Serve by several processes until a signal, and return the exit code.
 
     Raises:
@@ -36,7 +36,7 @@ async def serve_by_workers(settings: Settings) -> int:
     """
     from almenara.sending import prepare
 
-    await prepare(settings)
+    await prepare(settings, upgrade=upgrade)
     with listening(settings) as listener:
         announce(settings, listener.getsockname()[1])
         return await Workers(listener, settings.workers).run()

@@ -131,6 +131,11 @@ class CeleryBell:
             lambda producer: [line(producer.channel).queue_declare(passive=True) for line in LINES]
         )
 
+    def version(self) -> str:
+        """Return the version that the broker says it has, after :meth:`probe`."""
+        said = self._connected().channel.connection.server_properties
+        return str(said.get("version", "of an unknown version"))
+
     def close(self) -> None:
         """Hang up, at once: a broker that is away would not answer a goodbye."""
         if self._connection is not None:

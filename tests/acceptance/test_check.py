@@ -75,6 +75,12 @@ async def found(settings: Settings) -> dict[str, Finding]:
     return {one.subject: one for one in findings}
 
 
+def looked_at(settings: Settings, *more: str) -> set[str]:
+    """Return what a check looks at, whatever it finds."""
+    disk = {"disk"} if settings.uses_sqlite else set()
+    return {"plugins", "tokens", "database", "clock", "versions", *disk, *more}
+
+
 async def test_an_empty_database_is_fine_and_stays_empty(settings: Settings) -> None:
     for _ in range(2):
         findings = await found(settings)
@@ -82,14 +88,14 @@ async def test_an_empty_database_is_fine_and_stays_empty(settings: Settings) -> 
         assert "It is empty; `almenara serve` will make the tables" in findings["database"].message
     assert findings["plugins"].message.startswith("Found ")
     assert "Keyed" in findings["plugins"].message
-    assert set(findings) == {"plugins", "tokens", "database"}
+    assert set(findings) == looked_at(settings)
 
 
 async def test_a_set_up_that_works_has_nothing_but_good_findings(settings: Settings) -> None:
     await set_up(settings, a_keyed())
     findings = await found(settings)
     assert {one.level for one in findings.values()} == {"ok"}
-    assert set(findings) == {"plugins", "tokens", "database", "channel log", "channel door"}
+    assert set(findings) == looked_at(settings, "channel log", "channel door")
     dialect = "sqlite" if settings.uses_sqlite else "postgres"
     assert findings["database"].message == f"{dialect}, the schema is current."
     assert findings["channel door"].message == "Keyed can be built."
@@ -107,7 +113,7 @@ async def test_an_older_schema_is_told_with_the_command_that_cures_it(
     assert findings["database"].level == "error"
     assert "(9998_later is missing)" in findings["database"].message
     assert "`almenara migrate`" in findings["database"].message
-    assert set(findings) == {"plugins", "tokens", "database"}
+    assert set(findings) == looked_at(settings)
 
 
 async def test_a_newer_schema_is_told(settings: Settings) -> None:
@@ -171,7 +177,7 @@ async def test_a_bad_key_is_told_and_what_needs_it_is_not_looked_at(settings: Se
     findings = await found(changed(settings, secret_key="short"))
     assert findings["secret key"].level == "error"
     assert "ALMENARA_SECRET_KEY is not 32 bytes" in findings["secret key"].message
-    assert set(findings) == {"plugins", "tokens", "database", "secret key"}
+    assert set(findings) == looked_at(settings, "secret key")
 
 
 def changed(settings: Settings, **values: object) -> Settings:
@@ -257,7 +263,10 @@ def test_the_command_ends_with_zero_when_nothing_is_wrong(
     assert code == 0
     assert [line.split()[:2] for line in text.splitlines()] == [
         ["ok", "plugins:"],
+        ["ok", "versions:"],
+        ["ok", "clock:"],
         ["ok", "database:"],
+        ["ok", "disk:"],
         ["ok", "tokens:"],
     ]
     asyncio.run(set_up(settings, ChannelSpec(name="resting", plugin="Log", enabled=False)))

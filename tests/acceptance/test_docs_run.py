@@ -239,6 +239,26 @@ async def test_files_are_sent_and_read_again(tmp_path: Path) -> None:
             assert message["attachments"][0]["size"] == 8
 
 
+async def test_an_upgrade_begins_with_a_backup_and_ends_with_a_message(tmp_path: Path) -> None:
+    make, see = blocks(read("docs/howto/upgrade.md"), "sh")
+    with ServerProcess(tmp_path) as server:
+        reader = Reader(server, tmp_path)
+        assert "every page checked" in await reader.type(make)
+        assert "sent" in await reader.type(see)
+
+
+async def test_a_backup_is_made_and_rehearsed(tmp_path: Path) -> None:
+    make, keep, rehearse = blocks(read("docs/howto/back-up.md"), "sh")
+    with ServerProcess(tmp_path) as server:
+        reader = Reader(server, tmp_path)
+        made = await reader.type(make)
+        await reader.type(keep)
+        seen = await reader.type(rehearse)
+    assert "every page checked" in made
+    assert "Restored 0 messages" in seen
+    assert "channel log: Log can be built." in seen
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/howto/write-a-plugin.md"])
 async def test_the_plugins_on_the_page_load_and_send(page: str, tmp_path: Path) -> None:
     classes = _write_plugins(blocks(read(page), "python"), tmp_path)
