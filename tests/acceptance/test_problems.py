@@ -54,6 +54,7 @@ REQUESTS: list[tuple[str, str, dict[str, str], Any]] = [
     ("delete", "/v1/channels/{name}", {"name": "log"}, None),
     ("get", "/v1/plugins", {}, None),
     ("get", "/v1/audit", {}, None),
+    ("post", "/v1/backups", {}, None),
     ("get", "/healthz", {}, None),
     ("get", "/readyz", {}, None),
 ]
