@@ -19,6 +19,7 @@ from pydantic import (
 
 from almenara.accept import Acceptor
 from almenara.audit import Audit
+from almenara.backlog import Backlog
 from almenara.catalogue import Channels, Pausing, Topics
 from almenara.database import Database
 from almenara.drilling import Driller
@@ -53,6 +54,7 @@ class Parts:
     topics: Topics
     plugins: Plugins
     processes: Processes
+    backlog: Backlog
     database: Database
     ledger: Ledger
     queue: Queue
