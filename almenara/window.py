@@ -44,8 +44,9 @@ class Window:
         self._places = stack.enter_context(figures.make_places())
         atexit.register(_close_if, os.getpid(), stack)
         host, port = self._listener.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        log.info("metrics", url=f"http://{shown}:{port}/metrics")
+        #: Where it is.
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        log.info("metrics", url=f"{self.url}/metrics")
 
     def take_place(self, place: int) -> None:
         """Go on from the figures of the process that was in this place before."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import PlainTextResponse
 
 from almenara import __version__, figures
 from almenara.api.authorization import ADMINISTERS
@@ -13,8 +12,15 @@ from almenara.api.dependencies import Parts
 
 router = APIRouter(tags=["health"])
 
+_TEXT = {figures.CONTENT_TYPE: {"schema": {"type": "string"}}}
 
-@router.get("/metrics", dependencies=[ADMINISTERS], response_class=PlainTextResponse)
+
+@router.get(
+    "/metrics",
+    dependencies=[ADMINISTERS],
+    response_class=Response,
+    responses={200: {"content": _TEXT}},
+)
 async def metrics(request: Request) -> Response:
     """Say what this server counts, in the text format of Prometheus."""
     parts: Parts | None = request.app.state.parts

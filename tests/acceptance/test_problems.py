@@ -56,6 +56,7 @@ REQUESTS: list[tuple[str, str, dict[str, str], Any]] = [
     ("get", "/v1/audit", {}, None),
     ("get", "/healthz", {}, None),
     ("get", "/readyz", {}, None),
+    ("get", "/metrics", {}, None),
 ]
 
 
