@@ -32,7 +32,7 @@ SELECT channel.name AS channel, (
         SELECT 1 FROM delivery
         WHERE delivery.status = 'pending' AND delivery.channel = channel.name
         LIMIT {MOST_PENDING}
-    ) AS some
+    ) AS waiting
 ) AS pending_count
 FROM channel
 """

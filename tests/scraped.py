@@ -6,10 +6,20 @@ from collections.abc import Mapping
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from almenara.figures.counting import counters, histograms, keep_channels
 from tests.serving import Answer, Client
 
 #: What is counted, and never goes backwards.
 GROWS = ("_total", "_count", "_sum", "_bucket")
+
+
+def forget_figures() -> None:
+    """Let this process begin anew to count, as one that has just started."""
+    keep_channels([], [])
+    counters.update(dict.fromkeys(counters, 0))
+    for one in histograms.values():
+        one.counts[:] = [0] * len(one.counts)
+        one.total = 0.0
 
 
 class Scrape:

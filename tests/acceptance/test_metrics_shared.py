@@ -26,7 +26,7 @@ from tests.servers import RABBITMQ
 from tests.serving import Client, make_settings, until
 from tests.tokens import ISSUER, SECRET, bearer, token
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.unmeasured]
 
 Databases = Callable[..., str]
 
