@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from almenara.database import Database
+from almenara.database import Database, Dialect
 from almenara.figures import DATABASE_UP, MOST_PENDING, OLDEST_DUE, PAUSED, PENDING, Key
 from almenara.limits import PauseReason
 from almenara.queues.due import next_due
@@ -26,22 +26,33 @@ _KEPT_TIMES = 50
 _DATABASE_SECONDS = 2.0
 
 #: One look into the partial index of what waits for each channel.
-_PENDING = f"""
+_PENDING = """
 SELECT channel.name AS channel, (
     SELECT count(*) FROM (
         SELECT 1 FROM delivery
         WHERE delivery.status = 'pending' AND delivery.channel = channel.name
-        LIMIT {MOST_PENDING}
+        {order} LIMIT {most}
     ) AS waiting
 ) AS pending_count
 FROM channel
 """
+#: SQLite takes that index only for its order; else it reads all that waits, for each channel anew.
+#: PostgreSQL takes it anyhow, and would sort.
+_ORDERS: dict[Dialect, str] = {
+    "sqlite": "ORDER BY delivery.priority, delivery.due_at",
+    "postgres": "",
+}
 
 _PAUSED = """
 SELECT channel.name AS channel, channel_state.reason AS reason FROM channel
 LEFT JOIN channel_state ON channel_state.channel_id = channel.id
     AND channel_state.state = 'paused'
 """
+
+
+def pending_statement(dialect: Dialect) -> str:
+    """Return the statement that counts what waits for each channel."""
+    return _PENDING.format(order=_ORDERS[dialect], most=MOST_PENDING)
 
 
 class Backlog:
@@ -75,7 +86,7 @@ class Backlog:
 
     async def _read(self) -> dict[Key, float]:
         found: dict[Key, float] = {}
-        for row in await self._database.fetch(_PENDING):
+        for row in await self._database.fetch(pending_statement(self._database.dialect)):
             found[PENDING, row["channel"]] = row["pending_count"]
             found[OLDEST_DUE, row["channel"]] = 0
         now = self._clock()

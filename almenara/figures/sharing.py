@@ -20,6 +20,8 @@ from almenara.figures.described import BOUNDS, Key
 
 #: The place of a process that is alone.
 _ALONE = "0"
+#: What reading a file may raise: it is not there, or is none that this version writes.
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def take_place(path: Path) -> None:
     _Share.path = path
     try:
         before = _read(path)
-    except (OSError, ValueError, KeyError):
+    except _UNREADABLE:
         return
     counters.update({key: counters.get(key, 0) + n for key, n in before.counters.items()})
     for key, (counts, total) in before.histograms.items():
@@ -86,7 +88,7 @@ def everyone() -> list[Counted]:
     for other in sorted(path.parent.glob("*.json")):
         if other != path:
             # It may be taking its place just now.
-            with suppress(OSError, ValueError, KeyError):
+            with suppress(*_UNREADABLE):
                 found.append(_read(other))
     return found
 
@@ -119,14 +121,14 @@ def _read(path: Path) -> Counted:
 
     Raises:
         OSError: there is nothing.
-        ValueError, KeyError: another version of Almenara wrote it.
+        ValueError, KeyError, TypeError: another version of Almenara wrote it.
     """
     written: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     pid = int(written["pid"])
     found = {
         tuple(key): (counts, float(total))
         for key, counts, total in written["histograms"]
-        if len(counts) == len(BOUNDS.get(key[0], ())) + 1
+        if key[0] in BOUNDS and len(counts) == len(BOUNDS[key[0]]) + 1
     }
     return Counted(
         place=path.stem,
