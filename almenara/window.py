@@ -25,12 +25,16 @@ class Window:
     """
 
     def __init__(self, settings: Settings) -> None:
+        from almenara.app import build_metrics
+
         if not (settings.on_loopback or settings.asks_for_tokens):
             raise ConfigurationError(
                 f"Without authentication, metrics are not served on {settings.host}: say who "
                 "issues tokens (ALMENARA_JWT_ISSUER and a key), or serve 127.0.0.1 (ALMENARA_HOST)."
             )
         self._settings = settings
+        # So that what is wrong with the settings is said here, and by no process of the pool.
+        build_metrics(settings)
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
         place = (settings.host, settings.metrics_port or 0)
         try:

@@ -51,7 +51,7 @@ def metrics_page() -> str:
         "or `almenara worker --processes`, whichever process is asked answers for all of them;",
         "one that is killed takes at most its last second with it, and what was shown never",
         "goes backwards. The label `channel` has the names of the channels that there are: a",
-        "channel that is deleted is forgotten within a second. No label has text of a message, a",
+        "channel that is deleted is forgotten within 5 seconds. No label has text of a message, a",
         "sender or a secret.",
     ]
     return "\n".join([*lines, ""])

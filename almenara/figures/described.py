@@ -73,7 +73,7 @@ METRICS: Final = (
     Described(
         LAGS,
         "histogram",
-        "How much later than asked for the event loop woke up; measured once a second.",
+        "How much later than asked for the event loop woke up; measured every 1 to 5 seconds.",
         bounds=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
     ),
     Described(SLOTS, "gauge", "How many attempts may be under way at once."),

@@ -66,6 +66,11 @@ def take_place(path: Path) -> None:
         own.total += total
 
 
+def is_shared() -> bool:
+    """Tell whether others wait for what this process counts."""
+    return _Share.path is not None
+
+
 def publish() -> None:
     """Leave what was counted by now for the others, if there are any."""
     path = _Share.path

@@ -1,4 +1,4 @@
-"""What is measured once a second, on the event loop of a process that sends or serves."""
+"""What is measured now and then, on the event loop of a process that sends or serves."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from almenara.figures.counting import count_lag, gauges, keep_channels
-from almenara.figures.sharing import publish
+from almenara.figures.sharing import is_shared, publish
 
-#: So often, in seconds.
-_TICK_SECONDS = 1.0
+#: So often, in seconds: for others who wait for the figures, and for a process that is alone.
+_SHARED_SECONDS, _ALONE_SECONDS = 1.0, 5.0
 
 
 @asynccontextmanager
@@ -32,12 +32,13 @@ async def counting(
 
     async def tick() -> None:
         loop = asyncio.get_running_loop()
+        seconds = _SHARED_SECONDS if is_shared() else _ALONE_SECONDS
         while True:
             keep_channels(channels(), outcomes)
             publish()
             begun = loop.time()
-            await asyncio.sleep(_TICK_SECONDS)
-            count_lag(loop.time() - begun - _TICK_SECONDS)
+            await asyncio.sleep(seconds)
+            count_lag(loop.time() - begun - seconds)
 
     task = asyncio.create_task(tick(), name="figures")
     try:

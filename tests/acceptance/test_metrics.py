@@ -89,7 +89,7 @@ async def test_every_metric_is_there_from_the_start_with_its_kind(client: Client
         zero = (ATTEMPTS, frozenset({("channel", "log"), ("outcome", "permanent_error")}))
         return one if one.samples.get(zero) == 0 else None
 
-    # A channel is taken notice of within a second.
+    # A channel is taken notice of within five seconds.
     found: Scrape = await until(known)
     for metric in METRICS:
         name = metric.name + ("_count" if metric.kind == "histogram" else "")
