@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ class _Share:
     """The file of this process, where it has one."""
 
     path: Path | None = None
+    writing = threading.Lock()
 
 
 @contextmanager
@@ -77,8 +79,9 @@ def publish() -> None:
     if path is None:
         return
     fresh = path.with_suffix(f".{os.getpid()}")
+    # The event loop and whoever answers a scrape may both be here; a file is written by one.
     # Where it cannot be written, such as on a full disk, the others see what stood there before.
-    with suppress(OSError):
+    with _Share.writing, suppress(OSError):
         fresh.write_text(_written(_own()), encoding="utf-8")
         fresh.replace(path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,6 +130,29 @@ def test_where_nothing_can_be_written_it_goes_on(tmp_path: Path) -> None:
     figures.count_batch(1, 1, 0.1)
     figures.publish()
     assert only().counters[ACCEPTED,] == 1
+
+
+def test_threads_that_publish_at_once_leave_a_whole_file_at_every_moment(tmp_path: Path) -> None:
+    place = tmp_path / "0.json"
+    figures.take_place(place)
+    figures.keep_channels([f"channel-{number}" for number in range(50)], ["sent"])
+    figures.publish()
+    ended = threading.Event()
+
+    def publish() -> None:
+        while not ended.is_set():
+            figures.publish()
+
+    threads = [threading.Thread(target=publish) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(300):
+            assert len(sharing._read(place).counters) == 52
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
 
 
 def test_the_places_are_there_as_long_as_their_server() -> None:
