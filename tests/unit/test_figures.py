@@ -143,11 +143,11 @@ def test_threads_that_publish_at_once_leave_a_whole_file_at_every_moment(tmp_pat
         while not ended.is_set():
             figures.publish()
 
-    threads = [threading.Thread(target=publish) for _ in range(3)]
+    threads = [threading.Thread(target=publish) for _ in range(2)]
     for thread in threads:
         thread.start()
     try:
-        for _ in range(300):
+        for _ in range(100):
             assert len(sharing._read(place).counters) == 52
     finally:
         ended.set()
