@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -20,6 +21,7 @@ from almenara.api import (
     explaining,
     health,
     messages,
+    metrics,
     pages,
     replays,
     topics,
@@ -33,6 +35,7 @@ from almenara.api.gate import Gate
 from almenara.api.headers import SafeHeaders
 from almenara.audit import Audit
 from almenara.auth import open_authenticator
+from almenara.backlog import Backlog
 from almenara.backups import Backups
 from almenara.catalogue import (
     Changes,
@@ -59,6 +62,20 @@ from almenara.settings import Settings
 from almenara.uploads import Uploads
 from almenara.watch import LOOK_SECONDS
 
+#: What every application of ours asks of the framework.
+_OPTIONS: dict[str, Any] = {
+    "title": "Almenara",
+    "version": __version__,
+    # The pages of the framework load scripts from elsewhere; `pages` has our own.
+    "docs_url": None,
+    "redoc_url": None,
+    "openapi_url": None,
+    # An address has one form. What redirects is answered with the caller's own Host in it.
+    "redirect_slashes": False,
+    # It asks three times in each request whether somebody observes it.
+    "telemetry": {"tracing": False, "metrics": False, "logs": False},
+}
+
 
 def build(settings: Settings) -> FastAPI:
     """Build the application; it opens its database when it is started, not before.
@@ -68,18 +85,9 @@ def build(settings: Settings) -> FastAPI:
     """
     authenticator = open_authenticator(settings)
     app = FastAPI(
-        title="Almenara",
-        version=__version__,
         summary="A message in over HTTP, out by every channel, with a log that proves it.",
         lifespan=_lifespan,
-        # The pages of the framework load scripts from elsewhere; `pages` has our own.
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        # An address has one form. What redirects is answered with the caller's own Host in it.
-        redirect_slashes=False,
-        # It asks three times in each request whether somebody observes it.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        **_OPTIONS,
     )
     app.add_middleware(BodyLimit, largest=settings.max_body_bytes)
     # It has a limit of its own. What it does not answer goes on.
@@ -110,9 +118,26 @@ def build(settings: Settings) -> FastAPI:
         channels,
         plugin_routes,
         health,
+        metrics,
         pages,
     ):
         app.include_router(module.router)
+    return app
+
+
+def build_metrics(settings: Settings) -> FastAPI:
+    """Build what a worker serves: `/metrics`, for whoever may read them on a server.
+
+    Raises:
+        ConfigurationError: who issues tokens is not written as it can be used.
+    """
+    app = FastAPI(**_OPTIONS)
+    app.add_middleware(Gate, authenticator=open_authenticator(settings), rate=None)
+    app.add_middleware(SafeHeaders, hosts=allowed_hosts(settings))
+    app.state.settings = settings
+    app.state.parts = None
+    add_error_handlers(app)
+    app.include_router(metrics.router)
     return app
 
 
@@ -227,6 +252,7 @@ def _parts(behind: Sending) -> Parts:
         topics=Topics(database=database, changes=changes, clock=clock),
         plugins=plugins,
         processes=behind.processes,
+        backlog=Backlog(database, clock=clock),
         database=database,
         ledger=ledger,
         queue=queue,

@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 
+from almenara import figures
 from almenara.announce import Announcer
 from almenara.database import Database, open_database
 from almenara.database.lock import FileLock
-from almenara.deliveries import LEASE
+from almenara.deliveries import LEASE, Outcome
 from almenara.dispatch import Dispatcher, Instances, Leases, Verifier
 from almenara.drilling import Driller
 from almenara.egress import Egress, configure
@@ -194,6 +195,7 @@ async def sending(
         )
         wiring = Wiring(settings, database, ledger, routing, dispatcher, clock)
         queue = make_queue(wiring)
+        await stack.enter_async_context(_counting(wiring, queue))
         await queue.start()
         stack.push_async_callback(queue.drain, settings.drain_seconds)
         driller = Driller(
@@ -220,6 +222,19 @@ async def sending(
         stack.push_async_callback(watch.close)
         log.info("ready", database=database.dialect, plugin_count=len(plugins.found))
         yield Sending(wiring, queue, plugins, vault, instances, driller, processes)
+
+
+def _counting(wiring: Wiring, queue: Queue) -> AbstractAsyncContextManager[None]:
+    """Keep the figures of this process; what only rings has no slots."""
+    read: dict[str, Callable[[], float]] = {}
+    if isinstance(queue, EmbeddedQueue):
+        read = {
+            figures.SLOTS: lambda: wiring.settings.sends,
+            figures.SLOTS_TAKEN: lambda: queue.slots.taken_count,
+        }
+    return figures.counting(
+        channels=lambda: wiring.routing.table.channels, outcomes=list(Outcome), read=read
+    )
 
 
 def _check_plugin_files(settings: Settings) -> None:

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, cast
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from almenara.queues.embedded import EmbeddedQueue
 from almenara.sending import check_database, embedded_queue, require_celery, sending, settle_down
 from almenara.settings import Settings, read_settings
 from almenara.telemetry import configure, get_logger, process_name
+from almenara.window import Window
 
 log = get_logger("worker")
 
@@ -41,18 +42,22 @@ class Sender:
         self._stop: asyncio.Event | None = None
         self._queue: EmbeddedQueue | None = None
         self._thread: threading.Thread | None = None
+        self._window: Window | None = None
 
     def check(self) -> None:
         """Find out whether the database and the key can be used.
 
         Raises:
-            ConfigurationError: they cannot.
+            ConfigurationError: they cannot, or the port for metrics cannot be served.
         """
         settings = self._settings
         configure(settings.log_format, settings.log_level, process=process_name())
         asyncio.run(check_database(settings))
+        if settings.metrics_port is not None:
+            # In the parent: each process of its pool inherits it.
+            self._window = Window(settings)
 
-    def begin(self) -> None:
+    def begin(self, place: int) -> None:
         """Begin to send; returns at once."""
         settings = self._settings
         configure(settings.log_format, settings.log_level, process=process_name())
@@ -61,6 +66,8 @@ class Sender:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         import uvloop
 
+        if self._window is not None:
+            self._window.take_place(place)
         self._thread = threading.Thread(
             target=lambda: uvloop.run(self._run()), name="sender", daemon=True
         )
@@ -88,7 +95,7 @@ class Sender:
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        async with beating():
+        async with beating(), self._window.shown() if self._window else nullcontext():
             while not self._stop.is_set():
                 await self._send_until(self._stop)
 

@@ -20,6 +20,7 @@ from almenara.cli.declaration import schema
 from almenara.cli.exits import MEANINGS
 from almenara.settings import PREFIX, Settings, read_settings
 from docs.channels import channels_page
+from docs.metrics import metrics_page
 from docs.tables import NOTE, table
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -32,6 +33,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "api.md": api_page(),
         REFERENCE / "cli.md": cli_page(),
         REFERENCE / "channels.md": channels_page(),
+        REFERENCE / "metrics.md": metrics_page(),
         REFERENCE / "almenara.schema.json": json.dumps(schema(), indent=2) + "\n",
     }
 

@@ -63,7 +63,7 @@ class CeleryQueue:
     def check(self) -> None:
         """Nothing: the test made everything."""
 
-    def begin(self) -> None:
+    def begin(self, place: int) -> None:
         """Nothing: :meth:`start` did."""
 
     def hear(self, rung: Mapping[str, Sequence[UUID]]) -> None:

@@ -19,6 +19,7 @@ from pydantic import (
 
 from almenara.accept import Acceptor
 from almenara.audit import Audit
+from almenara.backlog import Backlog
 from almenara.backups import Backups
 from almenara.catalogue import Channels, Pausing, Topics
 from almenara.database import Database
@@ -55,6 +56,7 @@ class Parts:
     topics: Topics
     plugins: Plugins
     processes: Processes
+    backlog: Backlog
     database: Database
     ledger: Ledger
     queue: Queue

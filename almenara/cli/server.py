@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -50,6 +51,7 @@ Migrate = Annotated[
 ]
 #: What `--workers` hands to each of its processes.
 Listener = Annotated[int | None, typer.Option("--listener", hidden=True)]
+FiguresFile = Annotated[Path | None, typer.Option("--figures", hidden=True)]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for machines.")]
 
 
@@ -60,6 +62,7 @@ def serve(
     insecure: Insecure = False,
     upgrade: Migrate = False,
     listener: Listener = None,
+    figures_file: FiguresFile = None,
 ) -> None:
     """Serve the API and send in the background; an empty database is made at once.
 
@@ -68,6 +71,7 @@ def serve(
     settings = read_settings(host=host, port=port, workers=workers)
     import uvloop
 
+    from almenara import figures
     from almenara.telemetry import configure, process_name
 
     # On PostgreSQL others may serve the same database, and their lines stand beside ours.
@@ -75,6 +79,8 @@ def serve(
     configure(settings.log_format, settings.log_level, process=name)
     # What a plugin's C code does to the process is at least named: by its file and line.
     faulthandler.enable(_STDERR)
+    if figures_file is not None:
+        figures.take_place(figures_file)
     if listener is not None:
         uvloop.run(_serve(settings, socket.socket(fileno=listener), worker=True))
         return

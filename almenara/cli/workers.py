@@ -14,7 +14,9 @@ import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from contextlib import suppress
+from pathlib import Path
 
+from almenara import figures
 from almenara.cli.address import announce, listening
 from almenara.settings import Settings
 from almenara.telemetry import get_logger
@@ -37,18 +39,23 @@ async def serve_by_workers(settings: Settings, *, upgrade: bool = False) -> int:
     from almenara.sending import prepare
 
     await prepare(settings, upgrade=upgrade)
-    with listening(settings) as listener:
+    with listening(settings) as listener, figures.make_places() as places:
         announce(settings, listener.getsockname()[1])
-        return await Workers(listener, settings.workers).run()
+        return await Workers(listener, settings.workers, places).run()
 
 
 class Workers:
-    """The processes that share one listening socket."""
+    """The processes that share one listening socket.
 
-    def __init__(self, listener: socket.socket, count: int) -> None:
+    Args:
+        places: the directory where each leaves its figures for the others.
+    """
+
+    def __init__(self, listener: socket.socket, count: int, places: Path) -> None:
         self._listener = listener
         self._descriptor = listener.fileno()
         self._count = count
+        self._places = places
         self._processes: set[Process] = set()
         self._stopping = asyncio.Event()
 
@@ -57,7 +64,7 @@ class Workers:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
-        codes = await asyncio.gather(*(self._keep() for _ in range(self._count)))
+        codes = await asyncio.gather(*map(self._keep, range(self._count)))
         log.info("stopped", workers=self._count)
         return int(any(codes))
 
@@ -73,13 +80,13 @@ class Workers:
         for process in self._processes:
             process.terminate()
 
-    async def _keep(self) -> int:
-        """Run one process, again and again; return how the last one ended."""
+    async def _keep(self, place: int) -> int:
+        """Run the process of one place, again and again; return how the last one ended."""
         wait = _FIRST_WAIT
         code = 0
         while not self._stopping.is_set():
             started_at = time.monotonic()
-            process = await self._start()
+            process = await self._start(place)
             code = await process.wait()
             self._processes.discard(process)
             if self._stopping.is_set():
@@ -96,9 +103,10 @@ class Workers:
         # By SIGTERM it ends where it had not begun to serve.
         return 0 if code == -signal.SIGTERM else code
 
-    async def _start(self) -> Process:
+    async def _start(self, place: int) -> Process:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "almenara", "serve", "--listener", str(self._descriptor)),
+            *("--figures", str(self._places / f"{place}.json")),
             stdin=PIPE,
             pass_fds=(self._descriptor,),
             # Ctrl-C is for this process alone, which passes it on: twice would be "at once".

@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from almenara import figures
 from almenara.database import Database
 from almenara.deliveries import Claim, NewMessage, Result
 from almenara.dispatch.attached import files_in
@@ -165,6 +166,8 @@ class Dispatcher:
                     return
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, _LONGEST_RECORDING_WAIT)
+        seconds = (result.finished_at - result.claim.started_at).total_seconds()
+        figures.count_attempt(result.claim.channel, result.outcome.value, seconds)
         log.info(
             "attempt_made",
             message_id=str(result.claim.message_id),

@@ -8,14 +8,17 @@ during the last commit. What returned from here is synced to disk.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
+from almenara import figures
 from almenara.database import Database, Transaction
 from almenara.database.faults import Fault, classify
 from almenara.errors import UnavailableError
+from almenara.ledger.idempotency import stored_count
 from almenara.ledger.operations import record_results
 from almenara.news import News
 from almenara.telemetry import get_logger
@@ -156,11 +159,14 @@ class Ledger:
         return batch
 
     async def _write_batch(self, batch: list[_Entry], collisions: int = 0) -> None:
+        begun = time.perf_counter()
         try:
             answers = await self._commit(batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, each waiter must hear of it
             await self._fail(batch, error, collisions)
         else:
+            seconds = time.perf_counter() - begun
+            figures.count_batch(len(batch), stored_count(answers), seconds)
             for entry, answer in zip(batch, answers, strict=True):
                 if not entry.future.done():
                     entry.future.set_result(answer)

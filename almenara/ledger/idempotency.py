@@ -38,6 +38,11 @@ class Accepted:
     message_id: UUID
 
 
+def stored_count(answers: Sequence[object]) -> int:
+    """Count the messages that were stored, among the answers to a whole batch."""
+    return sum(type(one) is Accepted and one.acceptance is Acceptance.STORED for one in answers)
+
+
 async def keep_keys(transaction: Transaction, plans: Sequence[Plan]) -> dict[UUID, Accepted]:
     """Insert the keys of plans; return what became of the plans whose key stood already."""
     keyed = [plan for plan in plans if plan.key is not None]

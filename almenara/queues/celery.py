@@ -20,7 +20,7 @@ from amqp.exceptions import (
     NotFound,
     PreconditionFailed,
 )
-from billiard import active_children
+from billiard import active_children, current_process
 from celery import Celery, bootsteps, signals
 from celery.worker.consumer import Consumer
 from kombu import Connection, Producer
@@ -81,7 +81,7 @@ def make_worker(settings: Settings, engine: Engine) -> Celery:
             raise SystemExit(78) from error
 
     _connect(signals.celeryd_init, check)
-    _connect(signals.worker_process_init, lambda **_: engine.begin())
+    _connect(signals.worker_process_init, lambda **_: engine.begin(current_process().index))
     _connect(signals.worker_process_shutdown, lambda **_: engine.end())
     _connect(signals.worker_shutting_down, lambda **_: _end_at_once_if_asked_again())
     # Every line goes through our own log; Celery would set up another.

@@ -72,7 +72,7 @@ class EmbeddedQueue:
         self._clock = clock
         self._alone = alone
         self._paces = Paces()
-        self._slots = Slots(sends, quick=self._paces.quick)
+        self.slots = Slots(sends, quick=self._paces.quick)
         self._turns = Turns()
         self._gates = Gates(routing)
         self._wake = asyncio.Event()
@@ -101,11 +101,11 @@ class EmbeddedQueue:
         waits = self._draining or self._suspects.hold or channel.name in self._backlog
         if waits or not takes:
             return False
-        return self._slots.take(channel)
+        return self.slots.take(channel)
 
     def return_slot(self, channel: str) -> None:
         """Give a slot back, and let what waits have it."""
-        helps_others = self._slots.give_back(channel)
+        helps_others = self.slots.give_back(channel)
         if channel in self._backlog or (helps_others and self._backlog):
             self._wake.set()
 
@@ -131,7 +131,7 @@ class EmbeddedQueue:
         Args:
             rung: by channel the ids; none: look for whatever is due.
         """
-        await self._slots.wait_for_one(_BELL_SECONDS)
+        await self.slots.wait_for_one(_BELL_SECONDS)
         table = self._routing.table
         if not rung.keys() <= table.channels.keys():
             table = await self._routing.refresh()
@@ -143,7 +143,7 @@ class EmbeddedQueue:
             channel = table.channels.get(name)
             if channel is None or not channel.enabled or not self._gates.is_open(name, now):
                 continue
-            while shares[name] < len(ids) and self._slots.take(channel):
+            while shares[name] < len(ids) and self.slots.take(channel):
                 shares[name] += 1
             if not ids or shares[name] < len(ids):
                 self._backlog.add(name)
@@ -224,7 +224,7 @@ class EmbeddedQueue:
         ]
         # There may be more behind it than slots: the next scan, or a slot that is returned, tells.
         self._backlog.update(channel.name for channel in channels)
-        shares = self._slots.share(channels)
+        shares = self.slots.share(channels)
         if shares:
             await self._claim(shares, now, table.revision)
         later = [moment for moment in next_due.values() if moment > now]
@@ -266,7 +266,7 @@ class EmbeddedQueue:
                 shares[one.claim.channel] -= 1
             for channel, count in shares.items():
                 for _ in range(count):
-                    self._slots.give_back(channel)
+                    self.slots.give_back(channel)
         self.start_attempts(ready)
         if (ready and rung is None) or (await self._routing.refresh()).revision != revision:
             self._wake.set()
@@ -292,8 +292,8 @@ class EmbeddedQueue:
                 if one.name in names and one.enabled and self._gates.is_open(one.name, now)
             ]
             self._suspects.hold = bool(usable)
-            alone = self._slots.taken_count == self._attempts.lingering_count
-            if usable and alone and self._slots.take(usable[0]):
+            alone = self.slots.taken_count == self._attempts.lingering_count
+            if usable and alone and self.slots.take(usable[0]):
                 self._suspects.began(
                     await self._claim({usable[0].name: 1}, now, table.revision, suspects=True)
                 )

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
+from almenara import figures
 from almenara.dispatch import Leases
 from almenara.ledger import Ledger, RescueRequest, rescue_orphans
 from almenara.telemetry import get_logger
@@ -54,6 +55,7 @@ class Rescue:
             except_for=self._leases.delivery_ids(),
         )
         for result in await self._ledger.write(rescue_orphans, request, urgent=True):
+            figures.count_rescued(result.claim.channel, result.outcome.value)
             log.warning(
                 "delivery_rescued",
                 delivery_id=str(result.claim.delivery_id),

@@ -29,8 +29,12 @@ class Engine(Protocol):
         """
         ...
 
-    def begin(self) -> None:
-        """Begin to send, in this process; returns at once."""
+    def begin(self, place: int) -> None:
+        """Begin to send, in this process; returns at once.
+
+        Args:
+            place: which of the pool's processes it is; one that takes another's place has its.
+        """
         ...
 
     def hear(self, rung: Mapping[str, Sequence[UUID]]) -> None:

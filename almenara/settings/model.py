@@ -169,6 +169,13 @@ class Settings(BaseModel):
         le=36_500,
         description="How many days it is kept who changed what; 0 keeps all for ever.",
     )
+    metrics_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="The TCP port of `ALMENARA_HOST` on which `almenara worker` serves `/metrics`; "
+        "0 takes any free one. Absent: none. A server has them on its own port.",
+    )
     log_format: Literal["auto", "human", "json"] = Field(
         default="auto", description="`human`, `json`, or `auto`: human on a terminal, else JSON."
     )

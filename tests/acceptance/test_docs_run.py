@@ -186,6 +186,19 @@ async def _told(reader: Reader, command: str) -> str | None:
     return shown if "delivery-failed" in shown else None
 
 
+async def test_the_page_on_watching_shows_what_was_counted(tmp_path: Path) -> None:
+    look, fleet, see = blocks(read("docs/howto/watch-it.md"), "sh")
+    with ServerProcess(tmp_path) as server:
+        reader = Reader(server, tmp_path)
+        assert 'almenara_deliveries_pending{channel="log"} 0.0' in await reader.type(look)
+        seen = await reader.type(see)
+    assert "almenara_messages_accepted_total 1.0" in seen
+    assert re.search(r'channel="log",outcome="sent"} 1\.0', seen)
+    # `tests/acceptance/test_metrics_shared.py` starts one.
+    options = read("docs/reference/cli.md").partition("## almenara worker")[2]
+    assert all(f"`{one} " in options for one in re.findall(r"--[a-z-]+", fleet.text))
+
+
 async def test_the_page_on_conditions_shows_what_would_and_what_did_happen(tmp_path: Path) -> None:
     commands = blocks(read("docs/howto/choose-who-gets-what.md"), "sh")
     with ServerProcess(tmp_path) as server:

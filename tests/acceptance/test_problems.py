@@ -57,6 +57,7 @@ REQUESTS: list[tuple[str, str, dict[str, str], Any]] = [
     ("post", "/v1/backups", {}, None),
     ("get", "/healthz", {}, None),
     ("get", "/readyz", {}, None),
+    ("get", "/metrics", {}, None),
 ]
 
 

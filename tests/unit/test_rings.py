@@ -36,7 +36,7 @@ class Engine:
     def check(self) -> None:
         """Nothing."""
 
-    def begin(self) -> None:
+    def begin(self, place: int) -> None:
         """Nothing."""
 
     def hear(self, rung: Mapping[str, Sequence[UUID]]) -> None:

@@ -43,6 +43,7 @@ GIVEN: dict[str, tuple[str, object]] = {
     "egress_allow": ("10.1.0.0/16, 127.0.0.0/8,", ("10.1.0.0/16", "127.0.0.0/8")),
     "max_body_bytes": ("65536", 65536),
     "sends": ("8", 8),
+    "metrics_port": ("9464", 9464),
     "drain_seconds": ("2.5", 2.5),
     "retention_days": ("30", 30),
     "audit_days": ("30", 30),
