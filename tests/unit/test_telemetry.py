@@ -29,6 +29,9 @@ def _as_it_was() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     levels = {name: logging.getLogger(name).level for name in QUIET}
+    for name in QUIET:
+        # A server that another test ran in this process has silenced some for good.
+        logging.getLogger(name).propagate = True
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
