@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from almenara import retention
-from almenara.database import Database, read_id
+from almenara.database import Database, Transaction, read_id
 from almenara.deliveries import MessageStatus, Plan, Status, insert, refresh_messages
 from almenara.ledger import Ledger, purge, record_results
 from almenara.ledger.purge import FINISHED, find_old
@@ -307,10 +308,14 @@ async def test_batches_let_pass_what_waits_to_be_written(
 ) -> None:
     monkeypatch.setattr(retention, "_PATIENCE", 0.05)
     await aged(database, MessageStatus.SENT)
-    go_on, order = asyncio.Event(), []
+    go_on, released, order = asyncio.Event(), threading.Event(), []
 
-    async def slow(_transaction: object, payloads: list[str]) -> list[str]:
-        await go_on.wait()
+    async def slow(transaction: Transaction, payloads: list[str]) -> list[str]:
+        if transaction.dialect == "sqlite":
+            # In the connection's thread, where nothing may be waited for.
+            released.wait(20)
+        else:
+            await go_on.wait()
         order.extend(payloads)
         return payloads
 
@@ -321,6 +326,7 @@ async def test_batches_let_pass_what_waits_to_be_written(
     await asyncio.sleep(0.1)
     assert len(await kept(database)) == 1
     go_on.set()
+    released.set()
     assert await purging == 1
     assert order == ["first", "second"]
     await asyncio.gather(first, second)
