@@ -23,7 +23,7 @@ def _no_stage() -> Stage:
 def _measured(context: Context) -> Iterator[Measured]:
     for part in (growth.measure, memory.measure, resting.measure, latency.measure):
         yield from part(context)
-    yield from starting.measure(context, reference="insert_per_request")
+    yield from starting.measure(context)
 
 
 @pytest.mark.timeout(300)

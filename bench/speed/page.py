@@ -63,7 +63,8 @@ def page(
     if picture:
         parts.append(
             "## Where the time goes\n\nOne process that accepts and sends, by the share of its "
-            "time; `bench/speed/flame.py` draws it, and says how:\n\n"
+            "time; `bench/speed/flame.py` draws it, and says how. What stands in the way of more: "
+            "[Where the time goes](where-the-time-goes.md).\n\n"
             f"![Profile of the server]({PICTURE})\n"
         )
     return "\n".join([*parts, _REFERENCES, _REPEAT])

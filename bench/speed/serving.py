@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bench.fleet.programs import served
+from bench.references.environment import DATABASE_VARIABLE
 
 SERVE = ("-m", "almenara", "serve", "--port", "0")
 #: A topic without channels: a message is stored and finished.
@@ -42,6 +43,8 @@ def environ_of(place: Path) -> dict[str, str]:
         "ALMENARA_PLUGINS_DIR": str(place / "plugins"),
         "ALMENARA_EGRESS_ALLOW": "127.0.0.0/8",
         "ALMENARA_LOG_FORMAT": "json",
+        # The references store there.
+        DATABASE_VARIABLE: f"sqlite://{place}/reference.sqlite3",
         # Nothing of a long log is purged while it is read.
         "ALMENARA_RETENTION_DAYS": "0",
         # As it is once it is installed: its byte code is on the disk.

@@ -18,10 +18,10 @@ START = Figure("starting: ready to accept", f"`{NAIVE}`", 1.3, at_least=False)
 PROCESSOR = Figure("starting: processor time until ready", "", 1.5, "s", at_least=False)
 
 
-def measure(context: Context, *, reference: str = NAIVE) -> Iterable[Measured]:
+def measure(context: Context) -> Iterable[Measured]:
     """Start both sides in turn, each on a database that has its tables already."""
-    naive = ("-m", "bench.references.serving", reference)
-    our_place, naive_place = context.place("starting"), context.place(f"starting-{reference}")
+    naive = ("-m", "bench.references.serving", NAIVE)
+    our_place, naive_place = context.place("starting"), context.place("starting-naive")
     _prepare(our_place)
     _start(naive_place, naive)
     used: list[float] = []
@@ -34,7 +34,7 @@ def measure(context: Context, *, reference: str = NAIVE) -> Iterable[Measured]:
     yield alternate(
         START,
         ("Almenara", ours),
-        (reference, lambda: _start(naive_place, naive)[0]),
+        (NAIVE, lambda: _start(naive_place, naive)[0]),
         rounds=context.size.rounds,
         counted="s",
         remark="From the start of the process to the first 202, byte code and tables being there.",
