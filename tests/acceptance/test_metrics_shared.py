@@ -62,7 +62,11 @@ async def watched(client: Client, last: Scrape, done: Callable[[], bool]) -> Scr
     """Scrape again and again until something is done; nothing may go backwards."""
     while True:
         ended = done()
-        found = await scrape(client)
+        try:
+            found = await scrape(client)
+        except aiohttp.ClientError:
+            # Whoever is killed takes the connection along that it has just accepted.
+            continue
         assert_grown(last, found)
         last = found
         if ended:
