@@ -35,7 +35,9 @@ async def counting(
         seconds = _SHARED_SECONDS if is_shared() else _ALONE_SECONDS
         while True:
             keep_channels(channels(), outcomes)
-            publish()
+            if is_shared():
+                # It writes a file.
+                await asyncio.to_thread(publish)
             begun = loop.time()
             await asyncio.sleep(seconds)
             count_lag(loop.time() - begun - seconds)
