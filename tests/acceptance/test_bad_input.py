@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tests.json_values import json_values
 from tests.serving import Answer, Client
 
 JSON = {"Content-Type": "application/json"}
@@ -288,11 +289,7 @@ async def test_a_name_that_cannot_be_one_is_refused(client: Client) -> None:
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=20)
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-ANYTHING = st.recursive(
-    st.none() | st.booleans() | NUMBERS | TEXT,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
-    max_leaves=12,
-)
+ANYTHING = json_values(st.none() | st.booleans() | NUMBERS | TEXT, TEXT, max_leaves=12)
 OBJECTS = st.dictionaries(TEXT, ANYTHING, max_size=4)
 RIGHT = st.fixed_dictionaries(
     {"description": st.text(min_size=1, max_size=99), "topic": st.just("hello")},

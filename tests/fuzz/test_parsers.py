@@ -21,13 +21,12 @@ from almenara.log import read_cursor, write_cursor
 from almenara.secrets.references import References
 from almenara.settings import Settings, read_settings
 from tests import tokens
+from tests.json_values import json_values
 
 #: What the environment can hold.
 VALUES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5),
-    max_leaves=10,
+JSON = json_values(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.text(), max_leaves=10
 )
 SECRETS = sorted(name for name, one in Settings.model_fields.items() if "SecretStr" in str(one))
 

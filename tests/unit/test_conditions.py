@@ -21,6 +21,7 @@ from almenara.conditions import (
     read_path,
 )
 from almenara.errors import InvalidInputError
+from tests.json_values import json_values
 
 
 @dataclass
@@ -211,11 +212,7 @@ SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_
 WORDS = st.sampled_from(["priority", "tags", "format", "data", "any", "all", "not"]) | (
     st.sampled_from(["none", "in", "equals", "exists", "at_most", "at_least", "a.b", "x"])
 )
-JSON = st.recursive(
-    SCALARS | st.sampled_from(["html", 1, 2, True]),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=4),
-    max_leaves=30,
-)
+JSON = json_values(SCALARS | st.sampled_from(["html", 1, 2, True]), WORDS, max_leaves=30)
 
 TESTS = st.fixed_dictionaries(
     {},
@@ -236,15 +233,18 @@ TESTS = st.fixed_dictionaries(
         ),
     },
 ).filter(bool)
-CONDITIONS = st.recursive(
-    TESTS,
-    lambda inner: (
+
+
+def nest(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    some = st.lists(inner, min_size=1, max_size=3)
+    return (
         st.fixed_dictionaries({"not": inner})
-        | st.fixed_dictionaries({"any": st.lists(inner, min_size=1, max_size=3)})
-        | st.fixed_dictionaries({"all": st.lists(inner, min_size=1, max_size=3)})
-    ),
-    max_leaves=6,
-)
+        | st.fixed_dictionaries({"any": some})
+        | st.fixed_dictionaries({"all": some})
+    )
+
+
+CONDITIONS = st.recursive(TESTS, nest, max_leaves=6)
 MESSAGES = st.builds(
     Given,
     priority=st.integers(1, 5),
