@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-from tortoise.migrations.operations import RunPython, RunSQL
+from tortoise.migrations.operations import RunSQL
 
 from almenara.database import Database, open_database
 from almenara.errors import ConfigurationError
@@ -49,14 +49,18 @@ FIRST = import_module("almenara.migrations.0001_initial").Migration
 _MIGRATE = """
 import asyncio, os, sys
 from importlib import import_module
-from tortoise.migrations.operations import RunPython
+from tortoise.migrations.operations import RunSQL
 from almenara.database import open_database
 from almenara.migrations import migrate
 from almenara.settings import read_settings
 
+class Killing(RunSQL):
+    async def database_forward(self, *_, **__):
+        os.kill(os.getpid(), 9)
+
 if len(sys.argv) > 1:
     first = import_module("almenara.migrations.0001_initial").Migration
-    first.operations.insert(int(sys.argv[1]), RunPython(lambda *_: os.kill(os.getpid(), 9)))
+    first.operations.insert(int(sys.argv[1]), Killing(""))
 
 async def main():
     database = await open_database(read_settings())
@@ -192,12 +196,13 @@ async def test_a_task_cancelled_in_the_middle_leaves_nothing(
 ) -> None:
     reached = asyncio.Event()
 
-    async def wait(*_: object) -> None:
-        reached.set()
-        await asyncio.Event().wait()
+    class Waiting(RunSQL):
+        async def database_forward(self, *_: Any, **__: Any) -> None:
+            reached.set()
+            await asyncio.Event().wait()
 
     with monkeypatch.context() as patch:
-        fail_after(patch, 5, RunPython(wait))
+        fail_after(patch, 5, Waiting(""))
         task = asyncio.create_task(migrate(database))
         await reached.wait()
         task.cancel()
