@@ -12,10 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from asyncpg import Connection
-from asyncpg import connect as connect_to_postgres
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.context import TortoiseContext
 
@@ -24,6 +22,9 @@ from almenara.database.sqlite import SqliteClient
 from almenara.database.transaction import Dialect, Row, Transaction, read_id, read_timestamp
 from almenara.errors import ConfigurationError
 from almenara.settings import Settings
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
 
 __all__ = [
     "WRITERS",
@@ -100,8 +101,10 @@ class Database:
 
     async def connect(self, application_name: str) -> Connection:
         """Open a connection to PostgreSQL outside the pools, on whatever event loop this runs."""
+        from asyncpg import connect
+
         names = postgres.SERVER_SETTINGS | {"application_name": application_name}
-        return await connect_to_postgres(**self.address, server_settings=names)
+        return await connect(**self.address, server_settings=names)
 
     async def warnings(self) -> list[str]:
         """Say what of the server's set-up breaks the promise of a 202."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from enum import Enum
+from functools import cache
 
-import asyncpg
 from tortoise.exceptions import DBConnectionError, IntegrityError
 
 
@@ -24,44 +24,61 @@ class Fault(Enum):
     UNAVAILABLE = "unavailable"
 
 
-_COLLISIONS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-_DATA = (
-    IntegrityError,
-    sqlite3.IntegrityError,
-    sqlite3.DataError,
-    asyncpg.DataError,
-    asyncpg.IntegrityConstraintViolationError,
-    UnicodeEncodeError,
-    OverflowError,
+#: Which classes of errors are which fault; the first that fits.
+_Kinds = tuple[tuple[Fault, tuple[type[BaseException], ...]], ...]
+
+_KINDS: _Kinds = (
+    (
+        Fault.DATA,
+        (
+            IntegrityError,
+            sqlite3.IntegrityError,
+            sqlite3.DataError,
+            UnicodeEncodeError,
+            OverflowError,
+        ),
+    ),
+    (Fault.UNAVAILABLE, (OSError, TimeoutError, DBConnectionError, sqlite3.OperationalError)),
 )
-_UNAVAILABLE = (
-    OSError,
-    TimeoutError,
-    DBConnectionError,
-    sqlite3.OperationalError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalServerError,
-    # A connection that the server just ended, before asyncpg took notice.
-    asyncpg.InternalClientError,
-    asyncpg.PostgresSystemError,
-    # The server ended a transaction that a frozen process had open, or became a replica.
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.ReadOnlySQLTransactionError,
-)
+
+
+@cache
+def _kinds_of_postgres() -> _Kinds:
+    """Return those of the driver of PostgreSQL, which is there when one of them was raised."""
+    import asyncpg
+
+    return (
+        (Fault.COLLISION, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)),
+        (Fault.DATA, (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)),
+        (
+            Fault.UNAVAILABLE,
+            (
+                asyncpg.PostgresConnectionError,
+                asyncpg.InsufficientResourcesError,
+                asyncpg.OperatorInterventionError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalServerError,
+                # A connection that the server just ended, before asyncpg took notice.
+                asyncpg.InternalClientError,
+                asyncpg.PostgresSystemError,
+                # It ended a transaction that a frozen process had open, or became a replica.
+                asyncpg.IdleInTransactionSessionTimeoutError,
+                asyncpg.ReadOnlySQLTransactionError,
+            ),
+        ),
+    )
 
 
 def classify(error: BaseException) -> Fault | None:
     """Return what kind of database trouble an error is; ``None``: none, but a mistake of ours."""
     for cause in causes(error):
-        if isinstance(cause, _COLLISIONS):
-            return Fault.COLLISION
-        if isinstance(cause, _DATA):
-            return Fault.DATA
-        if isinstance(cause, _UNAVAILABLE):
-            return _of_sqlite(cause) if isinstance(cause, sqlite3.Error) else Fault.UNAVAILABLE
+        driver = type(cause).__module__.partition(".")[0]
+        kinds = _kinds_of_postgres() if driver == "asyncpg" else _KINDS
+        fault = next((fault for fault, classes in kinds if isinstance(cause, classes)), None)
+        if fault is Fault.UNAVAILABLE and isinstance(cause, sqlite3.Error):
+            return _of_sqlite(cause)
+        if fault is not None:
+            return fault
     return None
 
 

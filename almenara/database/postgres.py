@@ -6,9 +6,8 @@ import socket
 import ssl
 import struct
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
-
-import asyncpg
 
 from almenara.database.faults import causes
 from almenara.database.postgres_url import read_postgres_url
@@ -123,57 +122,66 @@ def unreachable(settings: Settings, error: BaseException) -> str:
 _URL = "in ALMENARA_DATABASE_URL"
 _NOT_POSTGRES = f"what answers there is not PostgreSQL, or hangs up; check the port {_URL}"
 _INSISTING_MODES = frozenset({"require", "verify-ca", "verify-full"})
-#: The first that fits; the more special before what it is one of.
-_REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
-    (
-        (asyncpg.InvalidAuthorizationSpecificationError,),
+
+
+@cache
+def _reasons() -> tuple[tuple[tuple[type[BaseException], ...], str], ...]:
+    """Return the sentence for each kind of error: the first that fits, the more special before."""
+    import asyncpg
+
+    return (
         (
-            f"it does not let this user in; check user and password {_URL} (in a password, write "
-            "/ as %2F, ? as %3F, # as %23), and the server's pg_hba.conf"
+            (asyncpg.InvalidAuthorizationSpecificationError,),
+            (
+                f"it does not let this user in; check user and password {_URL} (in a password, "
+                "write / as %2F, ? as %3F, # as %23), and the server's pg_hba.conf"
+            ),
         ),
-    ),
-    (
-        (asyncpg.InvalidCatalogNameError,),
-        f"there is no such database; make it with CREATE DATABASE, or correct its name {_URL}",
-    ),
-    (
-        (asyncpg.InsufficientPrivilegeError,),
-        "this user may not connect to it; GRANT CONNECT ON DATABASE to it",
-    ),
-    (
-        (asyncpg.TooManyConnectionsError,),
         (
-            "it has no connection left; raise its max_connections, or lower "
-            "ALMENARA_DATABASE_CONNECTIONS of each process"
+            (asyncpg.InvalidCatalogNameError,),
+            f"there is no such database; make it with CREATE DATABASE, or correct its name {_URL}",
         ),
-    ),
-    ((asyncpg.CannotConnectNowError,), "it is starting or stopping; try again in a moment"),
-    ((socket.gaierror,), f"its name cannot be resolved; check the host {_URL}"),
-    (
-        (ssl.SSLCertVerificationError,),
-        f"its certificate is not to be trusted for that name; see sslmode {_URL}",
-    ),
-    (
-        (TimeoutError,),
-        f"it does not answer within {_CONNECT_SECONDS} s; check the host {_URL}, and the firewall",
-    ),
-    (
-        (ConnectionRefusedError,),
-        f"nothing listens there; check that it runs, and the port {_URL}",
-    ),
-    (
         (
-            *(asyncpg.ConnectionDoesNotExistError, asyncpg.InternalClientError),
-            *(asyncpg.ProtocolViolationError, struct.error),
+            (asyncpg.InsufficientPrivilegeError,),
+            "this user may not connect to it; GRANT CONNECT ON DATABASE to it",
         ),
-        _NOT_POSTGRES,
-    ),
-)
+        (
+            (asyncpg.TooManyConnectionsError,),
+            (
+                "it has no connection left; raise its max_connections, or lower "
+                "ALMENARA_DATABASE_CONNECTIONS of each process"
+            ),
+        ),
+        ((asyncpg.CannotConnectNowError,), "it is starting or stopping; try again in a moment"),
+        ((socket.gaierror,), f"its name cannot be resolved; check the host {_URL}"),
+        (
+            (ssl.SSLCertVerificationError,),
+            f"its certificate is not to be trusted for that name; see sslmode {_URL}",
+        ),
+        (
+            (TimeoutError,),
+            (
+                f"it does not answer within {_CONNECT_SECONDS} s; check the host {_URL}, and the "
+                "firewall"
+            ),
+        ),
+        (
+            (ConnectionRefusedError,),
+            f"nothing listens there; check that it runs, and the port {_URL}",
+        ),
+        (
+            (
+                *(asyncpg.ConnectionDoesNotExistError, asyncpg.InternalClientError),
+                *(asyncpg.ProtocolViolationError, struct.error),
+            ),
+            _NOT_POSTGRES,
+        ),
+    )
 
 
 def _reason(error: BaseException, *, insists: bool) -> str:
     found = list(causes(error))
-    for kinds, reason in _REASONS:
+    for kinds, reason in _reasons():
         if any(isinstance(one, kinds) for one in found):
             return reason
     if isinstance(error, ConnectionError):

@@ -10,14 +10,16 @@ import asyncio
 import threading
 import time
 from contextlib import suppress
-
-import asyncpg
+from typing import TYPE_CHECKING
 
 from almenara.database import Database
 from almenara.deliveries import renew
 from almenara.dispatch import Leases
 from almenara.dispatch.leases import PART
 from almenara.telemetry import get_logger
+
+if TYPE_CHECKING:
+    import asyncpg
 
 log = get_logger("lease")
 

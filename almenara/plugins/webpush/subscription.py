@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from pydantic import AfterValidator, BaseModel
 
 from almenara import SecretStr, SecretUrl
 
 from .encryption import AUTH_BYTES, read_base64url, read_point
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 
 def _check_point(value: SecretStr) -> SecretStr:

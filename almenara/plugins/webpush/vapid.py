@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import (
-    ECDSA,
-    SECP256R1,
-    EllipticCurvePrivateKey,
-    derive_private_key,
-)
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
 from .encryption import read_base64url, write_base64url, write_point
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 _KEY_BYTES = 32
 #: No push service takes a token for longer than a day.
@@ -30,6 +23,9 @@ def read_key(text: str) -> EllipticCurvePrivateKey:
     Raises:
         ValueError: it is none of P-256. The text is not in the error.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+
     try:
         key = _loaded(text.strip())
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -41,6 +37,10 @@ def read_key(text: str) -> EllipticCurvePrivateKey:
 
 def authorization(key: EllipticCurvePrivateKey, subject: str, endpoint: str) -> str:
     """Return the header `Authorization` for one push."""
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+    from cryptography.hazmat.primitives.hashes import SHA256
+
     parts = urlsplit(endpoint)
     claims = {
         "aud": f"{parts.scheme}://{parts.netloc}",
@@ -56,6 +56,9 @@ def authorization(key: EllipticCurvePrivateKey, subject: str, endpoint: str) -> 
 
 
 def _loaded(text: str) -> object:
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     if text.startswith("-----BEGIN"):
         return load_pem_private_key(text.encode(), None)
     raw = read_base64url(text)
