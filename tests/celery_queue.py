@@ -48,7 +48,7 @@ class CeleryQueue:
         wanted = self._scan_count + 2
 
         async def look() -> bool:
-            self._sender._wake.set()
+            self._sender._rest.end()
             return self._scan_count >= wanted
 
         await until(look)

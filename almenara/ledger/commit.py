@@ -69,6 +69,8 @@ class Ledger:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closing = False
+        #: How many transactions it has committed.
+        self.committed_count = 0
 
     def start(self) -> None:
         """Start the writing task."""
@@ -166,6 +168,7 @@ class Ledger:
             await self._fail(batch, error, collisions)
         else:
             seconds = time.perf_counter() - begun
+            self.committed_count += 1
             figures.count_batch(len(batch), stored_count(answers), seconds)
             for entry, answer in zip(batch, answers, strict=True):
                 if not entry.future.done():

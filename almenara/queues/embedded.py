@@ -8,6 +8,7 @@ recovery from a crash.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -31,6 +32,7 @@ from almenara.queues.gates import Gates
 from almenara.queues.paces import Paces
 from almenara.queues.renewal import Renewal
 from almenara.queues.rescue import Rescue
+from almenara.queues.rest import LONGEST, Rest
 from almenara.queues.slots import Slots, Turns
 from almenara.queues.suspects import Suspects
 from almenara.routing import ChannelRoute, Routing, Table
@@ -38,8 +40,6 @@ from almenara.telemetry import get_logger
 
 log = get_logger("queue")
 
-#: The scan looks at least so often, in seconds, whatever the bell says.
-_LONGEST_SLEEP = 1.0
 #: A bell waits so long for a slot while every one is taken, in seconds; another process may hear
 #: the next one meanwhile.
 _BELL_SECONDS = 0.5
@@ -75,13 +75,13 @@ class EmbeddedQueue:
         self.slots = Slots(sends, quick=self._paces.quick)
         self._turns = Turns()
         self._gates = Gates(routing)
-        self._wake = asyncio.Event()
+        self._rest = Rest(ledger, alone=alone)
         self._attempts = Attempts(
             dispatcher,
             self._paces,
             freed=self.return_slot,
             ended=self._ended,
-            look=self._wake.set,
+            look=self._rest.end,
         )
         self._leases = dispatcher.leases
         self._renewal = Renewal(database, self._leases)
@@ -107,7 +107,7 @@ class EmbeddedQueue:
         """Give a slot back, and let what waits have it."""
         helps_others = self.slots.give_back(channel)
         if channel in self._backlog or (helps_others and self._backlog):
-            self._wake.set()
+            self._rest.end()
 
     def start_attempts(self, ready: Sequence[Ready]) -> None:
         """Begin attempts whose slots are taken already."""
@@ -119,7 +119,7 @@ class EmbeddedQueue:
         opened = [one for one in channels if self._gates.is_open(one, now)]
         self._backlog.update(opened)
         if opened:
-            self._wake.set()
+            self._rest.end()
 
     def ring_for(self, deliveries: Sequence[NewDelivery]) -> None:
         """Look for what is due now."""
@@ -147,7 +147,7 @@ class EmbeddedQueue:
                 shares[name] += 1
             if not ids or shares[name] < len(ids):
                 self._backlog.add(name)
-                self._wake.set()
+                self._rest.end()
         if shares:
             await self._claim(+shares, now, table.revision, rung=rung)
 
@@ -160,7 +160,7 @@ class EmbeddedQueue:
     async def drain(self, grace_seconds: float) -> None:
         """Claim nothing more, let attempts end within the grace, record the rest as unknown."""
         self._draining = True
-        self._wake.set()
+        self._rest.end()
         if self._scanning is not None:
             await self._scanning
         await self._attempts.drain(grace_seconds)
@@ -180,13 +180,13 @@ class EmbeddedQueue:
     def _ended(self, delivery_id: UUID) -> None:
         self._suspects.ended(delivery_id)
         if self._suspects.hold:
-            self._wake.set()
+            self._rest.end()
 
     async def _scan_forever(self) -> None:
         while not self._draining:
-            sleep = _LONGEST_SLEEP
+            seconds = LONGEST
             try:
-                sleep = await self._scan()
+                seconds = await self._scan()
                 await self._rescue.now_and_then()
             except UnavailableError as error:
                 log.warning("scan_postponed", reason=error.message)
@@ -195,24 +195,17 @@ class EmbeddedQueue:
                 log.exception("scan_failed")
                 self._rescue.put_off()
             if not self._draining:
-                await self._sleep(min(sleep, _LONGEST_SLEEP))
-
-    async def _sleep(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+                await self._rest.take(seconds)
 
     async def _scan(self) -> float:
         """Claim and begin what is due, and return how long nothing more will be, in seconds."""
-        self._wake.clear()
+        self._rest.begin_look()
         self._backlog.clear()
         table = await self._routing.refresh()
         now = self._clock()
         await self._expire(now)
         if await self._claim_alone(table, now):
-            return _LONGEST_SLEEP
+            return LONGEST
         next_due = await due.next_due(self._database)
         channels = [
             channel
@@ -229,7 +222,7 @@ class EmbeddedQueue:
             await self._claim(shares, now, table.revision)
         later = [moment for moment in next_due.values() if moment > now]
         later += self._gates.openings()
-        return min([due.seconds_until(one, now) for one in later], default=_LONGEST_SLEEP)
+        return min([due.seconds_until(one, now) for one in later], default=math.inf)
 
     async def _claim(
         self,
@@ -269,7 +262,7 @@ class EmbeddedQueue:
                     self.slots.give_back(channel)
         self.start_attempts(ready)
         if (ready and rung is None) or (await self._routing.refresh()).revision != revision:
-            self._wake.set()
+            self._rest.end()
         return ready[0].claim.delivery_id if ready else None
 
     async def _expire(self, now: datetime) -> None:
