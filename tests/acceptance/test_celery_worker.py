@@ -91,6 +91,7 @@ async def test_workers_send_what_the_api_accepts(
     assert ready.body["status"] == "ready"
 
 
+@pytest.mark.unmeasured
 async def test_sigterm_lets_what_is_under_way_end(
     tmp_path: Path, postgres_database: Databases
 ) -> None:
@@ -113,6 +114,7 @@ async def test_sigterm_lets_what_is_under_way_end(
     assert len(author.traces()) == 1
 
 
+@pytest.mark.unmeasured
 async def test_a_second_sigterm_ends_a_worker_at_once(
     tmp_path: Path, postgres_database: Databases
 ) -> None:
@@ -142,6 +144,7 @@ async def test_a_second_sigterm_ends_a_worker_at_once(
     await until(gone)
 
 
+@pytest.mark.unmeasured
 async def test_what_a_killed_process_of_the_pool_had_is_sent_by_another(
     tmp_path: Path, postgres_database: Databases
 ) -> None:
@@ -164,6 +167,7 @@ async def test_what_a_killed_process_of_the_pool_had_is_sent_by_another(
     assert outcomes == ["unknown", "sent"]
 
 
+@pytest.mark.unmeasured
 async def test_a_broker_that_is_away_holds_nothing_up(
     tmp_path: Path, postgres_database: Databases
 ) -> None:
@@ -189,6 +193,7 @@ async def test_a_broker_that_is_away_holds_nothing_up(
     assert "guest:guest" not in server.output
 
 
+@pytest.mark.unmeasured
 async def test_lines_that_were_deleted_are_made_again(
     tmp_path: Path, postgres_database: Databases
 ) -> None:

@@ -192,6 +192,7 @@ async def test_a_channel_that_is_made_again_under_its_name_is_not_paused(client:
 
 @pytest.mark.postgres
 @pytest.mark.timeout(120)
+@pytest.mark.unmeasured
 async def test_a_pause_and_a_rate_hold_in_a_second_process_at_once(
     tmp_path: Path, postgres_url: str
 ) -> None:

@@ -91,6 +91,7 @@ async def test_everything_is_there_afterwards_and_goes_on(
     assert "a-secret-place" not in done.stdout + done.stderr
 
 
+@pytest.mark.unmeasured
 async def test_a_copy_that_is_broken_off_leaves_nothing_and_may_be_repeated(
     tmp_path: Path, postgres_database: Databases
 ) -> None:
@@ -118,6 +119,7 @@ async def test_a_copy_that_is_broken_off_leaves_nothing_and_may_be_repeated(
     assert {one.name: one.row_count for one in copied}["message"] == 2
 
 
+@pytest.mark.unmeasured
 async def test_a_database_that_is_not_empty_is_left_alone(
     tmp_path: Path, postgres_database: Databases
 ) -> None:
@@ -131,6 +133,7 @@ async def test_a_database_that_is_not_empty_is_left_alone(
     assert again.stderr.count("\n") == 1
 
 
+@pytest.mark.unmeasured
 async def test_a_server_that_runs_is_in_the_way(
     tmp_path: Path, postgres_database: Databases
 ) -> None:

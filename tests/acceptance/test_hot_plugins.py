@@ -94,6 +94,7 @@ def another(revision: str) -> Callable[[Any], bool]:
     return lambda listed: listed["found"] is not None and listed["found"]["revision"] != revision
 
 
+@pytest.mark.unmeasured
 async def test_a_server_takes_up_what_is_new_changed_broken_mended_and_gone(
     tmp_path: Path,
 ) -> None:
@@ -294,6 +295,7 @@ def exists(path: Path) -> Callable[[], Awaitable[bool]]:
 @pytest.mark.postgres
 @pytest.mark.rabbitmq
 @pytest.mark.xdist_group("rabbitmq")
+@pytest.mark.unmeasured
 async def test_workers_take_files_up_too_and_show_what_they_run(
     tmp_path: Path, postgres_database: Callable[..., str]
 ) -> None:

@@ -102,6 +102,7 @@ async def test_several_processes_share_one_port_and_one_that_dies_is_started_aga
     assert {str(pid) for pid in pids(server)} - {str(first)} == wrote - {str(first)}
 
 
+@pytest.mark.unmeasured
 async def test_sigterm_lets_every_process_drain(
     tmp_path: Path, postgres_database: Databases
 ) -> None:
@@ -118,6 +119,7 @@ async def test_sigterm_lets_every_process_drain(
     assert said(server, "attempt_made")[0]["message_id"] == message["id"]
 
 
+@pytest.mark.unmeasured
 async def test_a_second_sigterm_ends_them_all_at_once(
     tmp_path: Path, postgres_database: Databases
 ) -> None:
@@ -133,6 +135,7 @@ async def test_a_second_sigterm_ends_them_all_at_once(
         await until(have_ended(pids(server)))
 
 
+@pytest.mark.unmeasured
 async def test_processes_whose_parent_is_killed_end_by_themselves(
     tmp_path: Path, postgres_database: Databases
 ) -> None:

@@ -10,8 +10,12 @@ import pytest
 from bench.chaos.__main__ import SCENARIOS, run
 from bench.chaos.scenario import Row, Size
 
-# One after another: each fills the machine with processes of its own.
-pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("processes")]
+# One after another: each fills the machine with processes of its own, most of which are killed.
+pytestmark = [
+    pytest.mark.timeout(400),
+    pytest.mark.xdist_group("processes"),
+    pytest.mark.unmeasured,
+]
 
 
 async def small(scenario: str) -> Row:

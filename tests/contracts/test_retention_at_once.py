@@ -256,6 +256,7 @@ def told(process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.unmeasured
 async def test_kill_9_during_a_purge_leaves_each_message_whole_or_gone(
     settings: Settings,
 ) -> None:
@@ -289,6 +290,7 @@ async def test_kill_9_during_a_purge_leaves_each_message_whole_or_gone(
 
 @pytest.mark.timeout(120)
 @only_on_postgres
+@pytest.mark.unmeasured
 async def test_several_processes_share_the_work(settings: Settings) -> None:
     async with opened_database(settings) as database:
         await many_old(database, 1_000)

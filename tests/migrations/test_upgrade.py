@@ -245,6 +245,7 @@ async def test_the_server_upgrades_when_it_is_told_to_and_shows_what_was(tmp_pat
 
 
 @pytest.mark.postgres
+@pytest.mark.unmeasured
 async def test_a_process_goes_on_while_the_next_version_migrates_and_is_not_started_after(
     tmp_path: Path, postgres_database: Any
 ) -> None:
