@@ -21,6 +21,12 @@ from tests.tokens import ISSUER, SECRET, bearer, token
 from tests.told import listening
 
 
+@pytest.fixture(autouse=True)
+def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second is long for a test."""
+    monkeypatch.setattr("almenara.stream.stream.LOOK_SECONDS", 0.05)
+
+
 async def send(client: Client, topic: str = "hello", **fields: object) -> str:
     answer = await client.post("/v1/messages", {"topic": topic, "description": "x"} | fields)
     assert answer.status == 202, answer.text
