@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -35,7 +36,14 @@ def pages() -> dict[Path, str]:
         REFERENCE / "channels.md": channels_page(),
         REFERENCE / "metrics.md": metrics_page(),
         REFERENCE / "almenara.schema.json": json.dumps(schema(), indent=2) + "\n",
+        REFERENCE / "openapi.json": json.dumps(openapi(), indent=1) + "\n",
     }
+
+
+@cache
+def openapi() -> dict[str, Any]:
+    """Return the description of the API, as a server with no settings gives it."""
+    return build(read_settings({})).openapi()
 
 
 def settings_page() -> str:
@@ -90,7 +98,7 @@ def settings_page() -> str:
 
 def api_page() -> str:
     """Describe every route of the API, and the bodies that it takes."""
-    document = build(read_settings({})).openapi()
+    document = openapi()
     operations = [
         (method.upper(), path, operation)
         for path, methods in document["paths"].items()
