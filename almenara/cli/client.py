@@ -18,7 +18,7 @@ from almenara.client.failures import (
     StrangeAnswerError,
     UnreachableError,
 )
-from almenara.client.steps import TIMEOUT_SECONDS
+from almenara.client.steps import TIMEOUT_SECONDS, new_key
 
 __all__ = [
     "Answer",
@@ -28,6 +28,7 @@ __all__ = [
     "StrangeAnswerError",
     "UnreachableError",
     "connect",
+    "new_key",
     "path_to",
 ]
 

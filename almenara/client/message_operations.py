@@ -27,7 +27,7 @@ from almenara.client.results import (
 )
 from almenara.client.set_up_results import Explanation
 from almenara.client.shapes import read
-from almenara.client.steps import Pause, Steps
+from almenara.client.steps import Pause, Steps, new_key
 from almenara.client.wire import Request
 
 #: How often a message is looked at while it is waited for: often at first, then less.
@@ -90,11 +90,6 @@ class DeliveryFilters(TypedDict, total=False):
     since: datetime | str | None
     until: datetime | str | None
     replay: str | None
-
-
-def new_key() -> str:
-    """Return an idempotency key that nobody else has."""
-    return os.urandom(16).hex()
 
 
 def send(

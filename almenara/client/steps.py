@@ -70,6 +70,11 @@ Steps = Generator[Request | Pause, Any, T]
 Tries = Generator[Timed | Pause, Any, Answer]
 
 
+def new_key() -> str:
+    """Return an idempotency key that nobody else has."""
+    return os.urandom(16).hex()
+
+
 def trying(request: Request, patience: Patience) -> Tries:
     """Try until there is an answer, or trying again is of no use or comes too late.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from almenara.testing import Answer
+from almenara.testing import Answer, Received
 from tests.scripted_server import ScriptedServer
 from tests.unit.cli.answers import (
     BEGIN,
@@ -314,3 +314,24 @@ def test_sent_too_is_refused_for_a_delivery(cli: Cli, server: ScriptedServer) ->
     assert ended.code == 2
     assert "--sent-too" in ended.err
     assert server.asked == []
+
+
+def test_with_a_time_to_retry_a_message_is_tried_again_and_stored_once(
+    cli: Cli, server: ScriptedServer
+) -> None:
+    def hang_up(_: Received) -> Answer:
+        raise ConnectionError
+
+    later = Answer(503, {"detail": "Later."}, {"Retry-After": "0"})
+    server.answer("POST", "/v1/messages", hang_up, later, accepted(duplicate=True), status=202)
+    ended = cli("send", "sales", "text", "--retry", "60")
+    assert (ended.code, ended.err) == (0, "")
+    assert "was handed in before" in ended.out
+    keys = {one.headers["Idempotency-Key"] for one in server.asked}
+    assert (len(server.asked), len(keys)) == (3, 1)
+
+
+def test_without_one_it_is_tried_once(cli: Cli, server: ScriptedServer) -> None:
+    server.refuse("POST", "/v1/messages", 503, "Later.")
+    assert cli("send", "sales", "text", "--key", "k").code == 75
+    assert len(server.asked) == 1

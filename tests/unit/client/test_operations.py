@@ -39,7 +39,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     name: function
     for module in (message_operations, set_up_operations)
     for name, function in inspect.getmembers(module, inspect.isfunction)
-    if function.__module__ == module.__name__ and not name.startswith("_") and name != "new_key"
+    if function.__module__ == module.__name__ and not name.startswith("_")
 }
 
 

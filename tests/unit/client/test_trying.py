@@ -113,6 +113,7 @@ def test_one_try_has_no_more_time_than_all_of_them() -> None:
         (format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True), 80_000, 86_400),
         (format_datetime(datetime.now(UTC) - timedelta(days=1), usegmt=True), 0, 0),
     ],
+    ids=["number", "tomorrow", "yesterday"],
 )
 def test_retry_after_is_a_number_or_a_time(header: str, least: float, most: float) -> None:
     response = Response(503, {"retry-after": header}, b'{"detail": "Later."}')
