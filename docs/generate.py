@@ -21,6 +21,7 @@ from almenara.cli.declaration import schema
 from almenara.cli.exits import MEANINGS
 from almenara.settings import PREFIX, Settings, read_settings
 from docs.channels import channels_page
+from docs.clients import client_page
 from docs.metrics import metrics_page
 from docs.tables import NOTE, table
 
@@ -34,6 +35,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "api.md": api_page(),
         REFERENCE / "cli.md": cli_page(),
         REFERENCE / "channels.md": channels_page(),
+        REFERENCE / "client.md": client_page(),
         REFERENCE / "metrics.md": metrics_page(),
         REFERENCE / "almenara.schema.json": json.dumps(schema(), indent=2) + "\n",
         REFERENCE / "openapi.json": json.dumps(openapi(), indent=1) + "\n",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -293,3 +294,66 @@ def test_the_names_of_the_client_are_all_there() -> None:
 def test_a_file_is_read_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(1))
     assert Attachment.of(tmp_path / "a.json") == Attachment("a.json", b"1")
+
+
+async def test_a_file_comes_whole_or_not_at_all(new: New, server: ScriptedServer) -> None:
+    path = f"/v1/messages/{MESSAGE_ID}/attachments/1"
+    client = new(server.url, total_seconds=0)
+    server.answer("GET", path, Answer(200, b"x" * 600_000))
+    assert await client.attachment(MESSAGE_ID, 1) == b"x" * 600_000
+    server.answer("GET", path, problem(404, "There is no attachment '1'."))
+    with pytest.raises(RefusedError, match="no attachment"):
+        await client.attachment(MESSAGE_ID, 1)
+    server.answer("GET", path, Answer(204))
+    with pytest.raises(StrangeAnswerError, match="not Almenara"):
+        await client.attachment(MESSAGE_ID, 1)
+    half = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"
+    with _Once(half) as cut, pytest.raises(NoAnswerError, match="sent 4 of 10 bytes"):
+        await new(cut.url, total_seconds=0).attachment(MESSAGE_ID, 1)
+
+
+async def test_a_kept_connection_that_the_server_closed_is_not_used(new: New) -> None:
+    answer = b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"data": []}'
+    with _Once(answer, times=2) as one:
+        client = new(one.url, total_seconds=0)
+        assert await client.topics() == []
+        await asyncio.sleep(0.05)
+        assert (await client.call("GET", "/v1/topics")).body == {"data": []}
+
+
+async def test_half_an_answer_is_none(new: New) -> None:
+    said = "ended the connection without an answer"
+    with _Once(b"HTTP/1.1 200 OK\r\nConte") as cut, pytest.raises(NoAnswerError, match=said):
+        await new(cut.url, total_seconds=0).topics()
+
+
+@pytest.mark.parametrize("said", [b"220 mail.example.org ESMTP\r\n", b"\x16\x03\x01\r\n\r\n"])
+async def test_what_speaks_another_language_is_called_so(new: New, said: bytes) -> None:
+    with _Once(said) as other, pytest.raises(StrangeAnswerError, match="does not speak HTTP"):
+        await new(other.url, total_seconds=0).topics()
+
+
+class _Once:
+    """Answers each of so many connections with the same bytes, and ends it."""
+
+    def __init__(self, answer: bytes, times: int = 1) -> None:
+        self._answer = answer
+        self._times = times
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve)
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+
+    def _serve(self) -> None:
+        for _ in range(self._times):
+            connection, _ = self._socket.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(self._answer)
+
+    def __enter__(self) -> _Once:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+        self._socket.close()
