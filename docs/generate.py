@@ -85,7 +85,7 @@ def settings_page() -> str:
                     (
                         f"`{PREFIX}TOKEN`",
                         "none",
-                        "A bearer token, for a proxy in front; the server asks for none yet.",
+                        "A bearer token, where the server asks for one.",
                     ),
                 ],
             ),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -335,3 +337,15 @@ def test_without_one_it_is_tried_once(cli: Cli, server: ScriptedServer) -> None:
     server.refuse("POST", "/v1/messages", 503, "Later.")
     assert cli("send", "sales", "text", "--key", "k").code == 75
     assert len(server.asked) == 1
+
+
+def test_ctrl_c_ends_waiting_with_its_own_code(cli: Cli, server: ScriptedServer) -> None:
+    waiting = a_story(a_delivery(status="pending"), status="queued")
+
+    def press_ctrl_c(_: Received) -> Answer:
+        os.kill(os.getpid(), signal.SIGINT)
+        return Answer(200, waiting)
+
+    server.answer("POST", "/v1/messages", accepted(), status=202)
+    server.answer("GET", _STORY, press_ctrl_c)
+    assert cli("send", "sales", "text", "--wait").code == 130
