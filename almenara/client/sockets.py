@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import select
+import selectors
 import socket
 import weakref
 from contextlib import suppress
@@ -63,8 +63,7 @@ class Sockets:
     def _idle_one(self) -> socket.socket | None:
         while self._idle:
             connection = self._idle.pop()
-            ready, _, _ = select.select([connection], [], [], 0)
-            if not ready:  # what can be read now is that the server has closed it
+            if not _can_be_read(connection):
                 return connection
             connection.close()
         return None
@@ -107,6 +106,13 @@ def _talk(
         connection.settimeout(left)
         response = exchange.feed(connection.recv(_PIECE_BYTES))
     return response
+
+
+def _can_be_read(connection: socket.socket) -> bool:
+    """Tell whether something came on an idle connection: that the server has closed it."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection, selectors.EVENT_READ)
+        return bool(selector.select(0))
 
 
 def _close(connections: list[socket.socket]) -> None:
