@@ -24,6 +24,8 @@ from almenara.models import Channel
 from almenara.secrets import is_sealed, key_file, open_vault
 from almenara.settings import Settings
 
+_PIECE_BYTES = 4 * 1024 * 1024
+
 #: What an SQLite file begins with.
 _HEADER = b"SQLite format 3\0"
 
@@ -74,8 +76,13 @@ async def back_up_here(settings: Settings, target: Path, tell: Tell) -> None:
         lock.release()
 
 
-async def restore(settings: Settings, file: Path, *, now: datetime) -> Restored:
+async def restore(
+    settings: Settings, file: Path, *, now: datetime, tell: Tell | None = None
+) -> Restored:
     """Put a backup in the place of the database, and bring its schema up to date.
+
+    Args:
+        tell: called with how many bytes of the file were copied, and how many there are.
 
     Raises:
         ConfigurationError: the database is PostgreSQL, a server runs, or the file is no backup of
@@ -92,7 +99,7 @@ async def restore(settings: Settings, file: Path, *, now: datetime) -> Restored:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(0o700)
         beside = settings.model_copy(update={"data_dir": draft})
-        shutil.copyfile(file, beside.database_file)
+        await asyncio.to_thread(_copy, file, beside.database_file, tell or _tell_nobody)
         beside.database_file.chmod(0o600)
         contents = await asyncio.to_thread(look_into, beside.database_file)
         applied, closed = await _made_ready(beside, settings)
@@ -103,6 +110,19 @@ async def restore(settings: Settings, file: Path, *, now: datetime) -> Restored:
         shutil.rmtree(draft, ignore_errors=True)
         lock.release()
     return Restored(contents.message_count, tuple(applied), kept, tuple(closed))
+
+
+def _copy(file: Path, target: Path, tell: Tell) -> None:
+    size, done = file.stat().st_size, 0
+    with file.open("rb") as reading, target.open("wb") as writing:
+        while piece := reading.read(_PIECE_BYTES):
+            writing.write(piece)
+            done += len(piece)
+            tell(done, size)
+
+
+def _tell_nobody(done: int, total: int) -> None:
+    del done, total
 
 
 def _check_alone(file: Path) -> None:

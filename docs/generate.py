@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -20,6 +21,7 @@ from almenara.cli.declaration import schema
 from almenara.cli.exits import MEANINGS
 from almenara.settings import PREFIX, Settings, read_settings
 from docs.channels import channels_page
+from docs.clients import client_page
 from docs.metrics import metrics_page
 from docs.tables import NOTE, table
 
@@ -33,9 +35,17 @@ def pages() -> dict[Path, str]:
         REFERENCE / "api.md": api_page(),
         REFERENCE / "cli.md": cli_page(),
         REFERENCE / "channels.md": channels_page(),
+        REFERENCE / "client.md": client_page(),
         REFERENCE / "metrics.md": metrics_page(),
         REFERENCE / "almenara.schema.json": json.dumps(schema(), indent=2) + "\n",
+        REFERENCE / "openapi.json": json.dumps(openapi(), indent=1) + "\n",
     }
+
+
+@cache
+def openapi() -> dict[str, Any]:
+    """Return the description of the API, as a server with no settings gives it."""
+    return build(read_settings({})).openapi()
 
 
 def settings_page() -> str:
@@ -75,7 +85,7 @@ def settings_page() -> str:
                     (
                         f"`{PREFIX}TOKEN`",
                         "none",
-                        "A bearer token, for a proxy in front; the server asks for none yet.",
+                        "A bearer token, where the server asks for one.",
                     ),
                 ],
             ),
@@ -90,7 +100,7 @@ def settings_page() -> str:
 
 def api_page() -> str:
     """Describe every route of the API, and the bodies that it takes."""
-    document = build(read_settings({})).openapi()
+    document = openapi()
     operations = [
         (method.upper(), path, operation)
         for path, methods in document["paths"].items()

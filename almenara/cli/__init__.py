@@ -15,6 +15,7 @@ from almenara.cli.applying import apply, export
 from almenara.cli.audit import audit
 from almenara.cli.backing_up import backup, restore
 from almenara.cli.channels import channels
+from almenara.cli.completing import completion
 from almenara.cli.copying import copy_database
 from almenara.cli.exits import exit_code
 from almenara.cli.groups import CONTEXT
@@ -61,8 +62,9 @@ def almenara(
     """A notification router: a message in over HTTP, out by Slack, mail and any channel you write.
 
     The commands other than `serve`, `worker`, `migrate`, `check`, `restore`,
-    `copy-database`, `rotate-secrets`, `alive`, `token` and `plugins new` ask the running server: at
-    `ALMENARA_URL`, or else `http://127.0.0.1:8000`, with the token in `ALMENARA_TOKEN`.
+    `copy-database`, `rotate-secrets`, `alive`, `token`, `completion` and `plugins new` ask the
+    running server: at `ALMENARA_URL`, or else `http://127.0.0.1:8000`, with the token in
+    `ALMENARA_TOKEN`.
 
     With `--json`, what the server answered goes to standard output as it came; warnings and errors
     go to standard error. A time is a duration counted from now (`90s`, `1h30m`, `2d`) or an ISO
@@ -81,6 +83,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     (_SERVER, alive.alive),
     (_SERVER, rotate_secrets),
     (_SERVER, token),
+    (_SERVER, completion),
     (_MESSAGES, messages.send),
     (_MESSAGES, explain.explain),
     (_MESSAGES, log.log),

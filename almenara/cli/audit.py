@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from almenara.cli.client import connect
-from almenara.cli.log import MOST_ROWS
+from almenara.cli.following import MOST_ROWS
 from almenara.cli.messages import AsJson
 from almenara.cli.moments import read_moment, show_moment
 from almenara.cli.output import Column, print_json, print_note, print_table

@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -86,7 +87,9 @@ def restore(
 
     if not file.is_file():
         raise ConfigurationError(f"There is no file {file}.")
-    done = asyncio.run(put_back(read_settings(), file, now=utc_now()))
+    with progress(in_bytes=True) as tell:
+        settings, show = read_settings(), partial(tell, "copied")
+        done = asyncio.run(put_back(settings, file, now=utc_now(), tell=show))
     if as_json:
         told = {
             "messages": done.message_count,
@@ -123,11 +126,8 @@ def _fetch(draft: Path, tell: Tell) -> int | None:
             raise
     from almenara.restoring import back_up_here
 
-    def copied(done: int, total: int) -> None:
-        tell("copied", done, total)
-
     draft.unlink()
-    asyncio.run(back_up_here(read_settings(), draft, copied))
+    asyncio.run(back_up_here(read_settings(), draft, partial(tell, "copied")))
     return None
 
 

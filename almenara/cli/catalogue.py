@@ -8,9 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from almenara.cli.client import Answer
+from almenara.cli.completing import channel_names, topic_names
 from almenara.cli.output import print_json, print_line, print_note
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The name, in any case.")]
+TopicName = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="The name, in any case.", autocompletion=topic_names),
+]
+ChannelName = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="The name, in any case.", autocompletion=channel_names),
+]
 Enabled = Annotated[bool | None, typer.Option("--enabled/--disabled", help="Whether it is in use.")]
 
 

@@ -9,8 +9,8 @@ import typer
 
 from almenara.cli.assignments import read_assignments
 from almenara.cli.catalogue import (
+    ChannelName,
     Enabled,
-    Name,
     given,
     print_written,
     refuse_nothing,
@@ -105,7 +105,7 @@ def list_channels(as_json: AsJson = False) -> None:
     )
 
 
-def show_channel(name: Name, as_json: AsJson = False) -> None:
+def show_channel(name: ChannelName, as_json: AsJson = False) -> None:
     """Show one channel; its secrets are masked."""
     answer = connect().get(path_to("channels", name))
     if as_json:
@@ -115,7 +115,7 @@ def show_channel(name: Name, as_json: AsJson = False) -> None:
 
 
 def create_channel(
-    name: Name,
+    name: ChannelName,
     plugin: Annotated[str, typer.Option(help="The plugin; `almenara plugins` lists them.")],
     settings: Assignments = None,
     timeout: Timeout = None,
@@ -165,7 +165,7 @@ def create_channel(
 
 
 def update_channel(
-    name: Name,
+    name: ChannelName,
     plugin: Annotated[str | None, typer.Option(help="Another plugin.")] = None,
     settings: Assignments = None,
     unset: Annotated[
@@ -212,7 +212,7 @@ def update_channel(
 
 
 def delete_channel(
-    name: Name,
+    name: ChannelName,
     force: Annotated[
         bool,
         typer.Option("--force", help="Take it out of its topics, and cancel what waits for it."),
@@ -225,7 +225,7 @@ def delete_channel(
 
 
 def pause_channel(
-    name: Name,
+    name: ChannelName,
     reason: Annotated[str | None, typer.Option(help="Why, for people.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -237,13 +237,13 @@ def pause_channel(
     print_written("Channel", "paused", answer, as_json=as_json)
 
 
-def resume_channel(name: Name, as_json: AsJson = False) -> None:
+def resume_channel(name: ChannelName, as_json: AsJson = False) -> None:
     """Resume a channel, whatever it was paused for; what waits for it is sent."""
     answer = connect().post(path_to("channels", name, "resume"))
     print_written("Channel", "resumed", answer, as_json=as_json)
 
 
-def test_channel(name: Name, as_json: AsJson = False) -> None:
+def test_channel(name: ChannelName, as_json: AsJson = False) -> None:
     """Send a real test message through a channel and show what came of it."""
     answer = connect().post(path_to("channels", name, "test"))
     if as_json:

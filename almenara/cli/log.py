@@ -3,45 +3,39 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
-from almenara.cli.client import Answer, Server, connect
+from almenara.cli.client import connect
+from almenara.cli.completing import channel_names, topic_names
+from almenara.cli.following import MOST_ROWS, Looks, follow_news
 from almenara.cli.messages import AsJson
 from almenara.cli.moments import read_moment, show_moment, show_short
 from almenara.cli.output import Column, line_width, one_line, print_json, print_note, print_table
 
-#: The pause between two looks of `log --follow`, in seconds.
-FOLLOW_SECONDS = 1.0
-
-#: The longest page that the server gives.
-MOST_ROWS = 250
-
-#: One look reads no more pages than this; what is older is said to be left out.
-MOST_PAGES = 40
-
-#: So many messages are known by heart while following.
-REMEMBERED = 20_000
-
-#: Message statuses after which nothing happens by itself.
-_SETTLED = frozenset({"sent", "partial", "failed", "held", "cancelled", "no_route"})
+#: The length of an id, which a table never cuts.
+_ID_WIDTH = 36
 
 #: Below this, a message's text stands under its id instead of beside it.
 _WIDE_ENOUGH = 120
 
 _TOPIC_WIDTH = 16
 #: While following, where the next lines are not known yet.
-_WIDTHS = {"status": 9, "topic": _TOPIC_WIDTH, "id": 36}
+_WIDTHS = {"status": 9, "topic": _TOPIC_WIDTH, "id": _ID_WIDTH}
 
 
 def log(
-    topic: Annotated[str | None, typer.Option(help="Only this topic.")] = None,
+    topic: Annotated[
+        str | None, typer.Option(help="Only this topic.", autocompletion=topic_names)
+    ] = None,
     channel: Annotated[
-        str | None, typer.Option(help="Only messages with a delivery for this channel.")
+        str | None,
+        typer.Option(
+            help="Only messages with a delivery for this channel.", autocompletion=channel_names
+        ),
     ] = None,
     status: Annotated[
         str | None, typer.Option(help="Only this status, such as `failed` or `partial`.")
@@ -65,7 +59,8 @@ def log(
     Example: `almenara log --status failed --since 2d`
 
     Following shows a message when it comes and once more when it is settled; with `--json`, one
-    line of JSON each. Ctrl-C ends it.
+    line of JSON each. It goes on when the server was away, and shows what came meanwhile. Ctrl-C
+    ends it, with 0.
     """
     now = datetime.now(UTC)
     filters = {
@@ -77,11 +72,11 @@ def log(
         "until": read_moment(until, "--until", now=now),
         "q": q,
     }
-    follower = Follower(connect(), filters)
+    look = Looks(connect(), filters)
     if follow:
-        _follow(follower, limit, as_json=as_json)
+        follow_news(look, limit, _print_lines if as_json else _print_joined)
         return
-    page = follower.page(limit)
+    page = look.page(limit)
     if as_json:
         print_json(page)
         return
@@ -90,67 +85,14 @@ def log(
         print_note("There are older ones; see --limit, --until.")
 
 
-class Follower:
-    """Looks into the log again and again, and tells what is new."""
-
-    def __init__(self, server: Server, filters: dict[str, str | None]) -> None:
-        self._server = server
-        self._filters = filters
-        #: What was told already: id -> status, the latest seen last.
-        self._known: dict[str, str] = {}
-
-    def page(self, limit: int, cursor: str | None = None) -> Answer:
-        """Return one page of the messages that are looked for."""
-        return self._server.get("/v1/messages", **self._filters, limit=limit, cursor=cursor)
-
-    def begin(self, limit: int) -> list[Any]:
-        """Return the newest messages, oldest first; everything there is now is known hereafter."""
-        messages = self.page(MOST_ROWS).body["data"]
-        self._take_news(reversed(messages))
-        return list(reversed(messages[:limit]))
-
-    def look(self) -> list[Any]:
-        """Return what came since, oldest first, and what has settled since it was told."""
-        messages: list[Any] = []
-        cursor: str | None = None
-        for _ in range(MOST_PAGES):
-            page = self.page(MOST_ROWS, cursor).body
-            messages += page["data"]
-            reaches_known = any(one["id"] in self._known for one in page["data"])
-            cursor = page["next_cursor"]
-            if reaches_known or cursor is None or len(page["data"]) < MOST_ROWS:
-                break
-        else:
-            print_note(f"More than {MOST_PAGES * MOST_ROWS} came; older ones are left out here.")
-        return self._take_news(reversed(messages))
-
-    def _take_news(self, messages: Any) -> list[Any]:
-        news = []
-        for message in messages:
-            status = message["status"]
-            told = self._known.pop(message["id"], None)
-            self._known[message["id"]] = status
-            if told is None or (told != status and status in _SETTLED):
-                news.append(message)
-        for oldest in list(self._known)[: max(0, len(self._known) - REMEMBERED)]:
-            del self._known[oldest]
-        return news
+def _print_lines(messages: Sequence[Any]) -> None:
+    for message in messages:
+        print(json.dumps(message, ensure_ascii=False), flush=True)
 
 
-def _follow(follower: Follower, limit: int, *, as_json: bool) -> None:
-    """Write what comes until Ctrl-C, which is the usual end and no failure."""
-    try:
-        messages = follower.begin(limit)
-        while True:
-            if as_json:
-                for message in messages:
-                    print(json.dumps(message, ensure_ascii=False), flush=True)
-            elif messages:
-                _print_messages(messages, fixed=True)
-            time.sleep(FOLLOW_SECONDS)
-            messages = follower.look()
-    except KeyboardInterrupt:
-        return
+def _print_joined(messages: Sequence[Any]) -> None:
+    if messages:
+        _print_messages(messages, fixed=True)
 
 
 def _print_messages(messages: Sequence[Any], *, fixed: bool) -> None:
@@ -178,7 +120,7 @@ def _print_messages(messages: Sequence[Any], *, fixed: bool) -> None:
             Column("text", one_line=True),
         ]
     else:
-        columns += [Column("message", one_line=True)]
+        columns += [Column("message", one_line=True, least=_ID_WIDTH)]
         contents = [("\n".join(content),) for content in contents]
     print_table(
         columns,

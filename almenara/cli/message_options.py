@@ -12,10 +12,16 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from almenara.cli.completing import channel_names, topic_names
 from almenara.cli.moments import read_moment
 
 Topic = Annotated[
-    str, typer.Argument(metavar="TOPIC", help="The topic; with `--channel` it may be left out.")
+    str,
+    typer.Argument(
+        metavar="TOPIC",
+        help="The topic; with `--channel` it may be left out.",
+        autocompletion=topic_names,
+    ),
 ]
 Text = Annotated[
     str | None,
@@ -24,7 +30,11 @@ Text = Annotated[
 Title = Annotated[str | None, typer.Option(help="A short heading.")]
 Channel = Annotated[
     str | None,
-    typer.Option(metavar="CHANNEL", help="Address one channel instead of the topic's."),
+    typer.Option(
+        metavar="CHANNEL",
+        help="Address one channel instead of the topic's.",
+        autocompletion=channel_names,
+    ),
 ]
 TextFormat = Annotated[
     Literal["text", "markdown", "html"] | None,

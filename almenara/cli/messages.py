@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from almenara.cli.client import Answer, Server, connect, path_to
+from almenara.cli.client import Answer, Server, connect, new_key, path_to
 from almenara.cli.exits import ExitCode
 from almenara.cli.message_options import (
     Attach,
@@ -59,6 +59,14 @@ def send(
         str | None,
         typer.Option(metavar="KEY", help="An idempotency key: sent twice, it is stored once."),
     ] = None,
+    retry: Annotated[
+        int,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            help="Go on for so long when the server is away; it is stored once.",
+        ),
+    ] = 0,
     wait: Annotated[
         bool,
         typer.Option(
@@ -74,6 +82,8 @@ def send(
     Example: `df -h | almenara send ops - --title "Disk space"`
 
     Example: `almenara send sales "The invoice" --attach invoice.pdf`
+
+    Example: `almenara send ops "Backup done" --retry 600`
     """
     body = written_message(
         topic,
@@ -91,9 +101,11 @@ def send(
         collapse_key=collapse_key,
         attachments=read_files(attach or []),
     )
-    server = connect()
+    server = connect(total_seconds=retry)
+    if retry and key is None:
+        key = new_key()
     headers = {} if key is None else {"Idempotency-Key": key}
-    accepted = server.post("/v1/messages", body, headers=headers)
+    accepted = server.call("POST", "/v1/messages", body, headers=headers, repeatable=bool(key))
     if wait:
         _show_outcome(_settled(server, accepted.body["id"]), as_json=as_json)
     elif as_json:

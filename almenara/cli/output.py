@@ -73,6 +73,8 @@ class Column:
     status: bool = False
     #: Always so wide; for tables that are written line by line.
     width: int | None = None
+    #: With less it says nothing: then rows are written as cards.
+    least: int = 8
 
 
 #: The server's advice, which is for its own clients, as it is followed here.
@@ -118,6 +120,8 @@ def print_table(
 ) -> None:
     """Write a table that fits the terminal; into a file, lines are not shortened.
 
+    Where not even ids would fit beside the rest, each row is a card: one line for each column.
+
     Args:
         empty: what to say on stderr when there are no rows.
     """
@@ -128,8 +132,12 @@ def print_table(
     if not rows:
         print_note(empty)
         return
+    limit = line_width()
+    if _least_width(columns, rows) > limit:
+        _print_cards(columns, rows, limit)
+        return
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=header)
-    for column, width in zip(columns, _widths(columns, rows, line_width()), strict=True):
+    for column, width in zip(columns, _widths(columns, rows, limit), strict=True):
         table.add_column(
             Text(column.title.upper()),
             no_wrap=column.one_line,
@@ -144,6 +152,37 @@ def print_table(
             )
         )
     _print(table)
+
+
+def _least_width(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> int:
+    """Return how wide a table must be to say something in each column."""
+    cells = zip(*rows, strict=True)
+    needs = [_need(column, texts) for column, texts in zip(columns, cells, strict=True)]
+    least = [
+        need if column.whole else min(need, column.least)
+        for column, need in zip(columns, needs, strict=True)
+    ]
+    return sum(least) + _GAP * (len(columns) - 1)
+
+
+def _print_cards(columns: Sequence[Column], rows: Sequence[Sequence[str]], limit: int) -> None:
+    """Write each row as lines of a name and a value; what is too long goes below its name."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    indent = max(len(column.title) for column in columns) + _GAP
+    for number, row in enumerate(rows):
+        if number:
+            print_line("")
+        for column, cell in zip(columns, row, strict=True):
+            value = clean(cell)
+            if column.one_line:
+                value = "\n".join(one_line(line, limit) for line in value.split("\n"))
+            fits = max(map(cell_len, value.split("\n"))) <= limit - indent and "\n" not in value
+            head = f"{column.title.upper():{indent}}" if fits else f"{column.title.upper()}\n"
+            style = _STYLES.get(cell, "") if column.status else ""
+            if value:
+                _print(Text(head, overflow="fold").append(value, style=style))
 
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:

@@ -13,6 +13,7 @@ import typer
 
 from almenara.cli.catalogue import given
 from almenara.cli.client import Answer, Server, connect, path_to
+from almenara.cli.completing import channel_names, topic_names
 from almenara.cli.exits import ExitCode
 from almenara.cli.groups import new_group
 from almenara.cli.messages import FIRST_LOOK_SECONDS, LONGEST_LOOK_SECONDS, AsJson
@@ -33,8 +34,13 @@ Tell = Callable[[Mapping[str, Any]], None]
 
 
 def replay(
-    channel: Annotated[str | None, typer.Option(help="Only through this channel.")] = None,
-    topic: Annotated[str | None, typer.Option(help="Only messages of this topic.")] = None,
+    channel: Annotated[
+        str | None,
+        typer.Option(help="Only through this channel.", autocompletion=channel_names),
+    ] = None,
+    topic: Annotated[
+        str | None, typer.Option(help="Only messages of this topic.", autocompletion=topic_names)
+    ] = None,
     status: Annotated[
         Literal["failed", "cancelled", "sent"] | None,
         typer.Option(help="Only this status; left out, what failed or was cancelled."),

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from almenara.cli.catalogue import Name
+from almenara.cli.catalogue import TopicName
 from almenara.cli.client import connect, path_to
 from almenara.cli.explain import print_explained
 from almenara.cli.messages import AsJson
@@ -83,7 +83,7 @@ def template_fields(thing: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def preview_topic(
-    name: Name,
+    name: TopicName,
     body: Annotated[
         Path,
         typer.Argument(metavar="FILE", help="The body that would be posted; `-`: standard input."),

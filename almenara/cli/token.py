@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -21,6 +22,10 @@ TopicNames = Annotated[
     typer.Option("--topic", help="Narrows it to a topic, or to a beginning: `sales.*`."),
 ]
 Lifetime = Annotated[str, typer.Option("--for", help="How long it is good: `30m`, `12h`.")]
+
+
+#: What the server allows is usually far less, and says so itself.
+_LONGEST = timedelta(days=3_650)
 
 
 def token(
@@ -43,6 +48,6 @@ def token(
         subject=subject,
         scopes=scopes or list(Scope),
         topics=topics or [],
-        lifetime=parse_duration(lifetime),
+        lifetime=parse_duration(lifetime, longest=_LONGEST),
     )
     print_line(made)

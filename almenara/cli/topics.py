@@ -10,13 +10,14 @@ import typer
 
 from almenara.cli.catalogue import (
     Enabled,
-    Name,
+    TopicName,
     given,
     print_written,
     refuse_nothing,
     yes_or_no,
 )
 from almenara.cli.client import connect, path_to
+from almenara.cli.completing import channel_names
 from almenara.cli.groups import new_group
 from almenara.cli.messages import AsJson
 from almenara.cli.moments import show_moment
@@ -32,7 +33,12 @@ from almenara.cli.templates import (
 
 ChannelNames = Annotated[
     list[str] | None,
-    typer.Option("--channel", metavar="CHANNEL", help="A channel of the topic; repeatable."),
+    typer.Option(
+        "--channel",
+        metavar="CHANNEL",
+        help="A channel of the topic; repeatable.",
+        autocompletion=channel_names,
+    ),
 ]
 Strategy = Annotated[
     str | None,
@@ -84,7 +90,7 @@ def list_topics(as_json: AsJson = False) -> None:
     )
 
 
-def show_topic(name: Name, as_json: AsJson = False) -> None:
+def show_topic(name: TopicName, as_json: AsJson = False) -> None:
     """Show one topic."""
     answer = connect().get(path_to("topics", name))
     if as_json:
@@ -94,7 +100,7 @@ def show_topic(name: Name, as_json: AsJson = False) -> None:
 
 
 def create_topic(
-    name: Name,
+    name: TopicName,
     channel: ChannelNames = None,
     condition: Conditions = None,
     strategy: Strategy = None,
@@ -124,7 +130,7 @@ def create_topic(
 
 
 def update_topic(
-    name: Name,
+    name: TopicName,
     channel: ChannelNames = None,
     condition: Conditions = None,
     strategy: Strategy = None,
@@ -153,7 +159,7 @@ def update_topic(
     print_written("Topic", "changed", answer, as_json=as_json)
 
 
-def delete_topic(name: Name) -> None:
+def delete_topic(name: TopicName) -> None:
     """Delete a topic; its messages stay in the log."""
     connect().call("DELETE", path_to("topics", name))
     print_line(f"Topic {name} deleted.")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from almenara.cli.client import Answer, RefusedError, Server, connect, path_to
+from almenara.cli.completing import channel_names
 from almenara.cli.exits import ExitCode
 from almenara.cli.messages import AsJson
 from almenara.cli.output import Column, print_json, print_line, print_note, print_table
@@ -38,7 +39,10 @@ def read_every(every: str | None) -> dict[str, str | None]:
 
 def verify_channels(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="The name, in any case.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="The name, in any case.", autocompletion=channel_names
+        ),
     ] = None,
     every_one: Annotated[bool, typer.Option("--all", help="Every channel, by name.")] = False,
     as_json: AsJson = False,

@@ -153,7 +153,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     settings = make_settings(tmp_path)
     monkeypatch.setenv("ALMENARA_DATA_DIR", str(settings.data_dir))
     monkeypatch.delenv("ALMENARA_URL", raising=False)
-    monkeypatch.setattr("almenara.cli.client.DEFAULT_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr("almenara.client.address.DEFAULT_URL", "http://127.0.0.1:9")
     return settings
 
 

@@ -104,7 +104,7 @@ def test_what_failed_is_shown_and_sent_again(almenara: Almenara, receiver: FakeS
     hook = f"{receiver.url}/"
     receiver.answer = Answer(404)
     create = ("channels", "create", "hook", "--plugin", "Webhook", "--set", f"url={hook}")
-    almenara(*create, "--retry", "10s", "--timeout", "5")
+    almenara(*create, "--retry", "1h", "--timeout", "5")
     almenara("topics", "create", "ops", "--channel", "hook")
     story = json.loads(almenara("send", "ops", "x", "--wait", "--json", code=1).stdout)
     assert story["status"] == "failed"

@@ -13,6 +13,7 @@ import trustme
 
 from almenara.cli.client import NoAnswerError, Server
 from almenara.cli.exits import exit_code
+from almenara.client.address import read_address
 from almenara.errors import ConfigurationError
 from almenara.testing import Answer
 from tests.scripted_server import ScriptedServer
@@ -243,8 +244,8 @@ def test_a_server_below_a_path_is_found_there(
 
 
 def test_an_address_without_a_port_means_that_of_its_scheme() -> None:
-    assert Server("http://example.org")._port == 80
-    assert Server("https://example.org")._port == 443
+    assert read_address("http://example.org", None).port == 80
+    assert read_address("https://example.org", None).port == 443
     with pytest.raises(ConfigurationError):
         Server("gopher://example.org")
 

@@ -11,10 +11,10 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from almenara.cli import log
+from almenara.cli import following
 from almenara.cli.client import Server
 from almenara.testing import Answer, Received
-from tests.scripted_server import ScriptedServer
+from tests.scripted_server import ScriptedServer, problem
 from tests.unit.cli.answers import BEGIN, MESSAGE_ID, a_message, page
 from tests.unit.cli.conftest import Cli
 
@@ -111,12 +111,12 @@ def test_json_is_the_page_as_it_came(cli: Cli, server: ScriptedServer) -> None:
 
 
 @pytest.fixture
-def follower(server: ScriptedServer) -> log.Follower:
-    return log.Follower(Server(server.url), {"topic": "sales"})
+def follower(server: ScriptedServer) -> following.Looks:
+    return following.Looks(Server(server.url), {"topic": "sales"})
 
 
 def test_following_begins_with_the_newest_and_shows_them_oldest_first(
-    server: ScriptedServer, follower: log.Follower
+    server: ScriptedServer, follower: following.Looks
 ) -> None:
     three, two, one = (_numbered(number) for number in (3, 2, 1))
     server.answer("GET", _PATH, page(three, two, one))
@@ -125,7 +125,7 @@ def test_following_begins_with_the_newest_and_shows_them_oldest_first(
 
 
 def test_following_shows_what_comes_once_and_again_when_it_is_settled(
-    server: ScriptedServer, follower: log.Follower
+    server: ScriptedServer, follower: following.Looks
 ) -> None:
     queued, sending, sent = (_numbered(2, status=one) for one in ("queued", "sending", "sent"))
     server.answer(
@@ -144,7 +144,7 @@ def test_following_shows_what_comes_once_and_again_when_it_is_settled(
 
 
 def test_following_reads_on_until_it_meets_what_it_knows(
-    server: ScriptedServer, follower: log.Follower
+    server: ScriptedServer, follower: following.Looks
 ) -> None:
     newest = [_numbered(number) for number in range(501, 251, -1)]
     older = [_numbered(number) for number in range(251, 1, -1)]
@@ -164,12 +164,12 @@ def test_following_reads_on_until_it_meets_what_it_knows(
 
 def test_following_says_so_when_it_cannot_keep_up(
     server: ScriptedServer,
-    follower: log.Follower,
+    follower: following.Looks,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(log, "MOST_PAGES", 2)
-    monkeypatch.setattr(log, "REMEMBERED", 300)
+    monkeypatch.setattr(following, "MOST_PAGES", 2)
+    monkeypatch.setattr(following, "REMEMBERED", 300)
     newest = [_numbered(number) for number in range(900, 650, -1)]
     older = [_numbered(number) for number in range(650, 400, -1)]
     full = page(*newest, cursor="more"), page(*older, cursor="even-more")
@@ -184,7 +184,7 @@ def test_following_says_so_when_it_cannot_keep_up(
 def test_ctrl_c_ends_following_cleanly(
     cli: Cli, server: ScriptedServer, arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log, "FOLLOW_SECONDS", 0.01)
+    monkeypatch.setattr(following, "FOLLOW_SECONDS", 0.01)
     newer = _numbered(2, topic="pricing")
 
     def press_ctrl_c(_: Received) -> Answer:
@@ -208,3 +208,50 @@ def test_ctrl_c_ends_following_cleanly(
         assert "sales" in first
         assert "pricing" in second
         assert first.index("I need help") == second.index("I need help")
+
+
+def test_following_survives_a_break_and_shows_what_came_meanwhile(
+    cli: Cli, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "FOLLOW_SECONDS", 0.01)
+    monkeypatch.setattr(following, "LONGEST_PAUSE_SECONDS", 0.02)
+    newer = _numbered(2, topic="pricing")
+
+    def hang_up(_: Received) -> Answer:
+        raise ConnectionError
+
+    def press_ctrl_c(_: Received) -> Answer:
+        os.kill(os.getpid(), signal.SIGINT)
+        return Answer(200, page())
+
+    away = problem(503, "Later.")
+    back = page(newer, _numbered(1))
+    server.answer("GET", _PATH, page(_numbered(1)), hang_up, away, away, back, press_ctrl_c)
+    ended = cli("log", "--follow")
+    assert ended.code == 0
+    assert len(ended.out.splitlines()) == 2
+    assert "pricing" in ended.out.splitlines()[1]
+    assert ended.err == (
+        f"The server at {server.url} ended the connection without an answer; it may have done "
+        "what was asked. Trying again.\nThe server answers again.\n"
+    )
+
+
+@pytest.mark.parametrize(("status", "code"), [(403, 77), (500, 70)])
+def test_following_ends_when_waiting_is_of_no_use(
+    cli: Cli,
+    server: ScriptedServer,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    code: int,
+) -> None:
+    monkeypatch.setattr(following, "FOLLOW_SECONDS", 0.01)
+    server.answer("GET", _PATH, page(), problem(status, "It cannot be."))
+    ended = cli("log", "--follow")
+    assert (ended.code, ended.err) == (code, "Error: It cannot be.\n")
+
+
+def test_following_does_not_begin_without_a_server(cli: Cli, server: ScriptedServer) -> None:
+    server.refuse("GET", _PATH, 503, "Later.")
+    assert cli("log", "--follow").code == 75
+    assert len(server.asked) == 1

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from almenara.testing import Answer
+from almenara.testing import Answer, Received
 from tests.scripted_server import ScriptedServer
 from tests.unit.cli.answers import (
     BEGIN,
@@ -314,3 +316,36 @@ def test_sent_too_is_refused_for_a_delivery(cli: Cli, server: ScriptedServer) ->
     assert ended.code == 2
     assert "--sent-too" in ended.err
     assert server.asked == []
+
+
+def test_with_a_time_to_retry_a_message_is_tried_again_and_stored_once(
+    cli: Cli, server: ScriptedServer
+) -> None:
+    def hang_up(_: Received) -> Answer:
+        raise ConnectionError
+
+    later = Answer(503, {"detail": "Later."}, {"Retry-After": "0"})
+    server.answer("POST", "/v1/messages", hang_up, later, accepted(duplicate=True), status=202)
+    ended = cli("send", "sales", "text", "--retry", "60")
+    assert (ended.code, ended.err) == (0, "")
+    assert "was handed in before" in ended.out
+    keys = {one.headers["Idempotency-Key"] for one in server.asked}
+    assert (len(server.asked), len(keys)) == (3, 1)
+
+
+def test_without_one_it_is_tried_once(cli: Cli, server: ScriptedServer) -> None:
+    server.refuse("POST", "/v1/messages", 503, "Later.")
+    assert cli("send", "sales", "text", "--key", "k").code == 75
+    assert len(server.asked) == 1
+
+
+def test_ctrl_c_ends_waiting_with_its_own_code(cli: Cli, server: ScriptedServer) -> None:
+    waiting = a_story(a_delivery(status="pending"), status="queued")
+
+    def press_ctrl_c(_: Received) -> Answer:
+        os.kill(os.getpid(), signal.SIGINT)
+        return Answer(200, waiting)
+
+    server.answer("POST", "/v1/messages", accepted(), status=202)
+    server.answer("GET", _STORY, press_ctrl_c)
+    assert cli("send", "sales", "text", "--wait").code == 130
