@@ -36,7 +36,7 @@ class WorkerOut(BaseModel):
 class WorkerList(BaseModel):
     """The processes, by the time of their start."""
 
-    items: list[WorkerOut]
+    data: list[WorkerOut]
 
 
 @router.get("/workers", dependencies=[READS_CONFIG])
@@ -47,7 +47,7 @@ async def list_workers(parts: PartsNeeded) -> WorkerList:
     """
     processes = parts.processes
     found = await processes.everyone()
-    return WorkerList(items=[_worker_out(one, alive=processes.lives(one)) for one in found])
+    return WorkerList(data=[_worker_out(one, alive=processes.lives(one)) for one in found])
 
 
 def _worker_out(process: Process, *, alive: bool) -> WorkerOut:

@@ -213,4 +213,6 @@ class AsyncClient(AsyncCaller):
     replays = _listing(set_up_operations.replays)
     replay = _method(set_up_operations.replay)
     cancel_replay = _method(set_up_operations.cancel_replay)
+    workers = _method(set_up_operations.workers)
+    stats = _method(set_up_operations.stats)
     readiness = _method(set_up_operations.readiness)

@@ -16,7 +16,9 @@ from almenara.client.set_up_results import (
     Drill,
     OnUnknown,
     Plugins,
+    Process,
     Readiness,
+    Stats,
     Topic,
 )
 from almenara.client.shapes import read
@@ -217,6 +219,21 @@ def replay(replay_id: str) -> Steps[ReplayStory]:
 def cancel_replay(replay_id: str) -> Steps[ReplayStory]:
     """Stop a replay; what it has sent again stays."""
     return _asked(ReplayStory, "DELETE", path_to("replays", replay_id))
+
+
+def workers() -> Steps[list[Process]]:
+    """List the processes that share the database: servers and workers."""
+    return (yield from _asked(_Processes, "GET", path_to("workers"))).data
+
+
+@dataclass(frozen=True, slots=True)
+class _Processes:
+    data: list[Process]
+
+
+def stats(period: Literal["hour", "day"] = "hour") -> Steps[Stats]:
+    """Tell what was accepted and tried in the last hour or day, and what waits now."""
+    return _asked(Stats, "GET", path_to("stats"), query={"period": period})
 
 
 def readiness() -> Steps[Readiness]:

@@ -234,6 +234,63 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """A process that serves or sends."""
+
+    id: str
+    kind: Literal["server", "worker"]
+    host: str
+    pid: int
+    #: Of Almenara; ``None``: an older one, which does not say.
+    version: str | None
+    started_at: datetime
+    heartbeat_at: datetime
+    alive: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptedCounts:
+    """How many messages a topic took, in each step."""
+
+    #: ``None``: a channel was addressed directly.
+    topic: str | None
+    counts: list[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptCounts:
+    """How many attempts came to the same end, in each step."""
+
+    topic: str | None
+    channel: str
+    outcome: str
+    reason: str | None
+    counts: list[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingCount:
+    """What waits for one channel now."""
+
+    channel: str
+    count: int
+    oldest_due_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """What was counted in a period, in steps of equal length."""
+
+    period: Literal["hour", "day"]
+    step_seconds: int
+    start: datetime
+    end: datetime
+    accepted: list[AcceptedCounts]
+    attempts: list[AttemptCounts]
+    pending: list[PendingCount]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
     """Whether the server takes messages, and what it looked at."""
 

@@ -83,7 +83,7 @@ async def test_workers_send_what_the_api_accepts(
             ]
             stories = [await client.final(one) for one in ids]
             ready = await client.get("/readyz")
-            items = (await client.get("/v1/workers")).body["items"]
+            items = (await client.get("/v1/workers")).body["data"]
     assert sorted(one["kind"] for one in items) == ["server", "worker", "worker"]
     assert {story["status"] for story in stories} == {"sent"}
     assert {len(story["deliveries"][0]["attempts"]) for story in stories} == {1}

@@ -91,7 +91,7 @@ async def test_a_narrowed_token_is_told_of_its_topics_alone(tmp_path: Path) -> N
 
 
 async def test_the_processes_are_listed(client: Client) -> None:
-    [one] = (await client.get("/v1/workers")).body["items"]
+    [one] = (await client.get("/v1/workers")).body["data"]
     assert (one["kind"], one["alive"]) == ("server", True)
     ready = (await client.get("/readyz")).body
     assert f"{one['pid']}@{one['host']}" == ready["process"]

@@ -100,7 +100,7 @@ async def test_several_processes_share_one_port_and_one_that_dies_is_started_aga
             assert (await client.final(accepted.body["id"]))["status"] == "sent"
             for each in told:
                 await each.until(lambda one: one["status"] == "sent")
-            items = (await client.get("/v1/workers")).body["items"]
+            items = (await client.get("/v1/workers")).body["data"]
             assert {second, pids(server)[2]} <= {one["pid"] for one in items if one["alive"]}
             server.send_signal(signal.SIGTERM)
             # Nobody waits for those who listen, and they know why it ends.

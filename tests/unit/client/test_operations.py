@@ -24,6 +24,7 @@ _SCHEMAS = _DOCUMENT["components"]["schemas"]
 LEFT_OUT = {
     ("GET", "/healthz"): "for the machines that start servers anew; `readiness` says more",
     ("GET", "/metrics"): "for Prometheus",
+    ("GET", "/v1/stream"): "it has no end; `almenara log --follow` reads the lists",
     ("POST", "/v1/backups"): "a file of any size: `Client.download`, or `almenara backup`",
 }
 
@@ -82,9 +83,11 @@ def test_both_clients_have_every_operation_with_its_words(client: type[Any]) -> 
 
 #: The result for each schema of the API; those it shares with others are named once.
 _RESULTS: dict[str, type[Any]] = {
+    "AcceptedCounts": set_up.AcceptedCounts,
     "AcceptedDelivery": results.AcceptedDelivery,
     "AcceptedOut": results.Accepted,
     "AttachmentOut": results.AttachedFile,
+    "AttemptCounts": set_up.AttemptCounts,
     "AttemptOut": results.Attempt,
     "AuditOut": set_up.AuditEntry,
     "BatchItem": results.Sent,
@@ -104,15 +107,18 @@ _RESULTS: dict[str, type[Any]] = {
     "ExplainedPolicy": set_up.ExplainedPolicy,
     "MessageOut": results.Message,
     "MessageStory": results.Story,
+    "PendingCount": set_up.PendingCount,
     "PluginList": set_up.Plugins,
     "PluginOut": set_up.Plugin,
     "Readiness": set_up.Readiness,
     "ReplayFilters": results.ReplayFilters,
     "ReplayOut": results.ReplayStory,
     "ReplaySummary": results.Replay,
+    "Stats": set_up.Stats,
     "TimelineEntry": results.TimelineEntry,
     "TopicChannelOut": set_up.TopicChannel,
     "TopicOut": set_up.Topic,
+    "WorkerOut": set_up.Process,
 }
 
 
