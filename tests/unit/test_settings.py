@@ -40,6 +40,10 @@ GIVEN: dict[str, tuple[str, object]] = {
     "allowed_hosts": ("push.example.org, *.test", ("push.example.org", "*.test")),
     "cors_origins": ("https://shop.example.org", ("https://shop.example.org",)),
     "sender_rate": ("600/m", "600/m"),
+    "console": ("off", False),
+    "console_oidc_issuer": ("https://id.example.org/shop", "https://id.example.org/shop"),
+    "console_client_id": ("almenara-console", "almenara-console"),
+    "console_scope": ("openid messages:read", "openid messages:read"),
     "egress_allow": ("10.1.0.0/16, 127.0.0.0/8,", ("10.1.0.0/16", "127.0.0.0/8")),
     "max_body_bytes": ("65536", 65536),
     "sends": ("8", 8),
@@ -54,6 +58,8 @@ GIVEN: dict[str, tuple[str, object]] = {
 #: What a setting is refused without.
 NEEDED = {
     "broker_url": {"ALMENARA_DATABASE_URL": "postgres://me@db/almenara"},
+    "console_oidc_issuer": {"ALMENARA_CONSOLE_CLIENT_ID": "me"},
+    "console_client_id": {"ALMENARA_CONSOLE_OIDC_ISSUER": "https://id.example.org"},
     "jwt_issuer": {"ALMENARA_JWT_SECRET": "s" * 40},
     "jwt_jwks_url": {"ALMENARA_JWT_ISSUER": "me"},
     "jwt_public_key": {"ALMENARA_JWT_ISSUER": "me"},

@@ -1,0 +1,96 @@
+// The picture of the routes: topics, how each chooses, and the channels.
+
+import { brief } from './conditions.js';
+import { h, s } from './dom.js';
+import { link } from './place.js';
+import { count, t } from './words.js';
+
+const ROW = 58;
+const TALL = 40;
+const WIDE = 190;
+const WIDTH = 900;
+const RIGHT = WIDTH - WIDE - 2;
+
+const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+
+/** Draw topics and channels; `volume` gives the day's figures of a line, or nothing. */
+export function topology(topics, channels, volume) {
+  const rows = Math.max(topics.length, channels.length, 1);
+  const height = rows * ROW + 8;
+  const spread = (many, index) => 4 + ROW * (index + (rows - many) / 2);
+  const right = new Map(channels.map((one, index) => [one.name, spread(channels.length, index)]));
+  const lines = [];
+  const labels = [];
+  topics.forEach((topic, index) => {
+    const from = spread(topics.length, index) + TALL / 2;
+    topic.channels.forEach((step, place) => {
+      if (!right.has(step.channel)) return;
+      const to = right.get(step.channel) + TALL / 2;
+      const drawn = line(topic, step, place, from, to, volume(topic.name, step.channel));
+      lines.push(drawn.path);
+      labels.push(drawn.label);
+    });
+  });
+  return h('div', { class: 'scroll', tabindex: '0', role: 'group', 'aria-label': t('routes.picture') },
+    s('svg', { class: 'map', viewBox: `0 0 ${WIDTH} ${height}`, 'aria-hidden': 'false' },
+      lines, labels,
+      topics.map((one, index) => topicBox(one, spread(topics.length, index))),
+      channels.map((one) => channelBox(one, right.get(one.name)))));
+}
+
+function line(topic, step, place, from, to, figures) {
+  const start = WIDE + 2;
+  const middle = (start + RIGHT) / 2;
+  const all = figures ? figures.sent + figures.failed : 0;
+  const failing = figures?.failed > 0;
+  const width = all ? Math.min(1.5 + Math.log10(all) * 1.8, 9) : 1.2;
+  const path = s('path', {
+    class: `line ${failing ? 'failing' : all ? '' : 'none'}`, 'stroke-width': width,
+    'stroke-dasharray': topic.strategy === 'failover' && place > 0 ? '5 4' : null,
+    d: `M${start} ${from} C${middle} ${from} ${middle} ${to} ${RIGHT} ${to}`,
+  });
+  // Further along where several begin together, so that their words stand apart.
+  const along = 0.62 + (place % 3) * 0.1;
+  const [x, y] = bezier(along, [start, from], [middle, from], [middle, to], [RIGHT, to]);
+  const words = [
+    topic.strategy === 'failover' && s('tspan', {}, `${place + 1}. `),
+    step.condition && s('tspan', {}, `${cut(brief(step.condition), 26)} `),
+    all > 0 && s('tspan', {}, count(figures.sent)),
+    failing && s('tspan', { class: 'bad' }, ` ${t('routes.failed', { n: count(figures.failed) })}`),
+  ];
+  return { path, label: s('text', {
+    class: 'minor label', x, y: y - 5, 'text-anchor': 'middle',
+  }, words) };
+}
+
+function bezier(at, ...points) {
+  let left = points;
+  while (left.length > 1) {
+    left = left.slice(1).map((one, index) => [
+      left[index][0] + (one[0] - left[index][0]) * at, left[index][1] + (one[1] - left[index][1]) * at,
+    ]);
+  }
+  return left[0];
+}
+
+function topicBox(topic, y) {
+  const second = topic.enabled ? t(`strategy.${topic.strategy}`) : t('disabled');
+  return box(link('routes', { topic: topic.name }), 1, y, topic.name, second,
+    `${t('routes.topic')} ${topic.name}, ${second}`, topic.enabled ? '' : 'offline');
+}
+
+function channelBox(channel, y) {
+  const paused = channel.state === 'paused';
+  const second = !channel.enabled ? t('disabled')
+    : paused ? t('channel.status.paused') : channel.plugin;
+  return box(link('routes', { channel: channel.name }), RIGHT, y, channel.name, second,
+    `${t('routes.channel')} ${channel.name}, ${second}`,
+    `channel ${paused ? 'paused' : ''} ${channel.enabled ? '' : 'offline'}`);
+}
+
+function box(href, x, y, first, second, label, look) {
+  return s('a', { href, class: look, 'aria-label': label },
+    s('rect', { class: 'box', x, y, width: WIDE, height: TALL, rx: 8 }),
+    s('text', { x: x + 12, y: y + 17, 'font-weight': 600 }, cut(first, 24), s('title', {}, first)),
+    s('text', { class: 'minor', x: x + 12, y: y + 32 }, cut(second, 28)));
+}
