@@ -13,8 +13,7 @@ class ConsoleSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     console: bool = Field(
-        default=True,
-        description="Whether the console, a web page, is served at `/`: `off` or `on`.",
+        default=True, description="Whether the console, a web page, is served at `/`: `on`, `off`."
     )
     console_oidc_issuer: str | None = Field(
         default=None,

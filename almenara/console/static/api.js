@@ -15,6 +15,11 @@ export class Problem extends Error {
   }
 }
 
+let ahead = 0;
+
+/** The server's time, in milliseconds: this machine's clock may be wrong. */
+export const serverNow = () => Date.now() + ahead;
+
 /** Make one request; JSON in and out. */
 export async function call(method, path, body, options = {}) {
   let answer = await once(method, path, body, options);
@@ -32,10 +37,13 @@ async function once(method, path, body, { signal, headers = {} }) {
   const given = { ...headers, ...session.headers() };
   if (body !== undefined && body !== null) given['Content-Type'] = 'application/json';
   try {
-    return await fetch(new URL(path, ROOT), {
+    const answer = await fetch(new URL(path, ROOT), {
       method, signal, headers: given, cache: 'no-store', credentials: 'omit',
       body: body === undefined || body === null ? undefined : JSON.stringify(body),
     });
+    const told = Date.parse(answer.headers.get('Date'));
+    if (told) ahead = told - Date.now();
+    return answer;
   } catch (error) {
     if (error.name === 'AbortError') throw error;
     throw new Problem(0, { detail: t('error.unreachable'), code: 'unreachable' });
@@ -71,34 +79,39 @@ export async function several(requests) {
   }));
 }
 
-/** Read an event stream until it ends; gives each event as `(name, data)`. */
-export async function stream(path, signal, each) {
-  let answer = await once('GET', path, null, { signal, headers: { Accept: 'text/event-stream' } });
-  if (answer.status === 401 && await session.renew()) {
-    answer = await once('GET', path, null, { signal });
-  }
+/**
+ * Read an event stream until it ends.
+ * @param hear `opened()`, `alive()` whenever something comes, `event(name, data)`
+ */
+export async function stream(path, signal, hear) {
+  const options = { signal, headers: { Accept: 'text/event-stream' } };
+  let answer = await once('GET', path, null, options);
+  if (answer.status === 401 && await session.renew()) answer = await once('GET', path, null, options);
   if (!answer.ok) {
-    throw new Problem(answer.status, await answer.json().catch(() => ({})));
+    const content = await answer.json().catch(() => ({}));
+    if (answer.status === 401) session.refused(content.detail);
+    throw new Problem(answer.status, content);
   }
-  each('open', null);
+  hear.opened();
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let left = '';
   for (;;) {
+    hear.alive();
     const { value, done } = await reader.read();
     if (done) return;
     left += value.replaceAll('\r', '');
     const blocks = left.split('\n\n');
     left = blocks.pop();
-    for (const block of blocks) tell(block, each);
+    for (const block of blocks) tell(block, hear);
   }
 }
 
-function tell(block, each) {
+function tell(block, hear) {
   let name = 'message';
   const data = [];
   for (const line of block.split('\n')) {
     if (line.startsWith('event:')) name = line.slice(6).trim();
     else if (line.startsWith('data:')) data.push(line.slice(5).trimStart());
   }
-  if (data.length || name === 'end') each(name, data.join('\n'));
+  if (data.length) hear.event(name, data.join('\n'));
 }

@@ -1,64 +1,80 @@
-// Follows the log as it grows; after a break it reads the last seconds again, so that none is lost.
+// Follows the log as it grows; what may have been missed is read again, so that nothing is lost.
 
-import { call, query, stream } from './api.js';
+import { call, query, serverNow, stream } from './api.js';
 
-const AGAIN_SECONDS = 10;
+const AGAIN_MILLISECONDS = 10_000;
+const SILENCE_MILLISECONDS = 45_000;
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 15_000;
+const MOST_PAGES = 4;
+const HOPELESS = [401, 403, 404, 422];
 
 /**
  * Follow what is new or has changed.
  * @param filters what the server can filter by: topic, channel
  * @param each gets one message; the same one may come again
  * @param say gets 'on', 'waiting', or 'none' where the server has no stream
+ * @param oldest gives since when something may have changed that is shown, or nothing
  * @returns a function that ends it
  */
-export function follow(filters, each, say) {
+export function follow(filters, { each, say, oldest }) {
   const ending = new AbortController();
-  run(filters, each, say, ending.signal);
+  run(filters, { each, say, oldest }, ending.signal);
   return () => ending.abort();
 }
 
-async function run(filters, each, say, signal) {
+async function run(filters, { each, say, oldest }, signal) {
   let wait = FIRST_WAIT;
-  let broken = null;
+  let heard = serverNow();
   while (!signal.aborted) {
+    const attempt = new AbortController();
+    const both = AbortSignal.any([signal, attempt.signal]);
+    let silence = 0;
+    const alive = () => {
+      heard = serverNow();
+      clearTimeout(silence);
+      silence = setTimeout(() => attempt.abort(), SILENCE_MILLISECONDS);
+    };
     try {
-      await stream(query('v1/stream', filters), signal, (name, data) => {
-        if (name === 'open') {
+      const since = heard - AGAIN_MILLISECONDS;
+      await stream(query('v1/stream', filters), both, {
+        opened() {
           say('on');
           wait = FIRST_WAIT;
-          if (broken) reread(filters, each, signal, broken);
-        } else if (name === 'message') {
-          each(JSON.parse(data));
-        }
+          const from = Math.min(since, Date.parse(oldest()) || since);
+          reread(filters, each, signal, from);
+        },
+        alive,
+        event(name, data) {
+          if (name === 'message') each(JSON.parse(data));
+          else if (name === 'left_out') reread(filters, each, signal, heard - AGAIN_MILLISECONDS);
+        },
       });
     } catch (error) {
-      if (signal.aborted) return;
-      if ([401, 403, 404, 422].includes(error.status)) { say('none', error); return; }
+      if (!signal.aborted && HOPELESS.includes(error.status)) { say('none', error); return; }
     }
-    broken ||= Date.now();
+    clearTimeout(silence);
+    if (signal.aborted) return;
     say('waiting');
     // Not all at once, where many pages follow one server that starts again.
     await sleep(wait * (0.5 + Math.random()), signal);
     wait = Math.min(wait * 2, LONGEST_WAIT);
   }
+}
 
-  async function reread(given, to, until, since) {
-    broken = null;
-    const from = new Date(since - AGAIN_SECONDS * 1000).toISOString();
-    let cursor = null;
-    const found = [];
-    for (let page = 0; page < 4; page += 1) {
-      const read = await call('GET', query('v1/messages', { ...given, since: from, limit: 250, cursor }),
-        null, { signal: until }).catch(() => null);
-      if (!read) break;
+/** Read the newest messages again, and give them in the order in which they came. */
+async function reread(filters, each, signal, from) {
+  const found = [];
+  const asked = { ...filters, since: new Date(from).toISOString(), limit: 250 };
+  try {
+    for (let page = 0, cursor = null; page < MOST_PAGES; page += 1) {
+      const read = await call('GET', query('v1/messages', { ...asked, cursor }), null, { signal });
       found.push(...read.data);
       cursor = read.next_cursor;
       if (!cursor) break;
     }
-    found.reverse().forEach(to);
-  }
+  } catch { return; }
+  found.reverse().forEach(each);
 }
 
 function sleep(milliseconds, signal) {

@@ -10,6 +10,7 @@ import { badge } from './states.js';
 import { count, exactly, moment, t } from './words.js';
 
 const PAGE = 50;
+const MOVING = ['queued', 'scheduled', 'sending', 'held', 'partial'];
 /** So many rows are in the page at the most, however long the log is. */
 const MOST_ROWS = 200;
 
@@ -162,7 +163,9 @@ export function log(main, first) {
     const can = live && atTop && !values.until;
     tell(can ? 'waiting' : 'off');
     if (!can) return;
-    ended = follow({ topic: values.topic, channel: values.channel }, arrived, tell);
+    ended = follow({ topic: values.topic, channel: values.channel }, {
+      each: arrived, say: tell, oldest: () => [...rows.values()].findLast(
+        ({ data }) => MOVING.includes(data.status))?.data.created_at });
   }
 
   function tell(state, error) {
