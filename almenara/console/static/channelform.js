@@ -22,9 +22,8 @@ export function channelForm(side, known, name, close, done) {
   for (const one of known.plugins) names.set(one.name, (names.get(one.name) || 0) + 1);
   const unique = (one) => (names.get(one.name) > 1 ? one.qualified_name : one.name);
   const state = { name: channel.name, plugin: channel.plugin, settings: channel.settings };
-  draw(new Map(), '');
-
   const pluginOf = (text) => known.plugins.find((one) => [one.name, one.qualified_name].includes(text));
+  draw(new Map(), '');
 
   function draw(errors, text) {
     const plugin = pluginOf(state.plugin);

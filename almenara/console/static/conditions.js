@@ -2,20 +2,21 @@
 
 import { t } from './words.js';
 
+const named = (name) => t(`write.${name}`).toLowerCase();
 const several = (given, between) => [given].flat().join(between);
 
 function part(name, wanted) {
   switch (name) {
     case 'priority':
-      if (typeof wanted === 'number') return `${t('write.priority')} = ${wanted}`;
+      if (typeof wanted === 'number') return `${named('priority')} = ${wanted}`;
       return Object.entries(wanted).map(([test, limit]) => (
-        `${t('write.priority')} ${test === 'at_least' ? '≥' : '≤'} ${limit}`)).join(', ');
+        `${named('priority')} ${test === 'at_least' ? '≥' : '≤'} ${limit}`)).join(', ');
     case 'tags':
       return Object.entries(wanted).map(([test, tags]) => (
-        `${t('write.tags')} ${test === 'none' ? '∌' : '∋'} ${several(tags, test === 'all' ? ' & ' : ' | ')}`
+        `${named('tags')} ${test === 'none' ? '∌' : '∋'} ${several(tags, test === 'all' ? ' & ' : ' | ')}`
       )).join(', ');
     case 'format':
-      return `${t('write.format')} = ${several(wanted.in ?? wanted, ' | ')}`;
+      return `${named('format')} = ${several(wanted.in ?? wanted, ' | ')}`;
     case 'data':
       return Object.entries(wanted).flatMap(([path, tests]) => Object.entries(tests)
         .map(([test, value]) => (test === 'exists' ? `${value ? '∃' : '∄'} ${path}`

@@ -75,7 +75,7 @@ function figures(stats) {
     h('div', { class: 'tiles' },
       tile('health.accepted', count(sum(accepted))), tile('health.sent', count(sum(sent))),
       tile('health.failed', count(sum(failed))), tile('health.pending', count(waiting)),
-      tile('health.oldest', waiting ? duration(oldest) : '–')),
+      tile('health.oldest', oldest ? duration(oldest) : '–')),
     h('div', { class: 'columns' },
       chart('health.in', { good: accepted }), chart('health.out', { good: sent, failed })),
     h('div', { class: 'columns' },
@@ -113,7 +113,8 @@ function failures(stats) {
 
 function pending(all) {
   return rows([t('log.channel'), `#${t('health.count')}`, `#${t('health.oldest')}`],
-    all.map((one) => [one.channel, count(one.count), duration(one.oldest_due_seconds)]),
+    all.filter((one) => one.count).map((one) => [one.channel, count(one.count),
+      one.oldest_due_seconds ? duration(one.oldest_due_seconds) : '–']),
     t('health.nothing'));
 }
 

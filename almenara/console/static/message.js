@@ -65,7 +65,7 @@ export function message(side, id, close) {
           `v1/messages/${id}/cancel`, t('message.cancelled'), 'danger')),
       story.redacted_at
         ? h('p', { class: 'note' }, t('message.redacted', { at: moment(story.redacted_at) }))
-        : h('div', { class: 'text', tabindex: '0', role: 'region', 'aria-label': t('write.description') },
+        : h('div', { class: 'prose', tabindex: '0', role: 'region', 'aria-label': t('write.description') },
           story.description),
       facts(story),
       h('section', {}, h('h3', {}, t('message.timeline')),

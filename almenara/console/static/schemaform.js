@@ -82,7 +82,7 @@ function one(name, given, root, settings, errors, required, isNew) {
   const element = h('div', { class: 'form' }, field(label, control, { hint, error: wrong }),
     drop && field(t('schema.drop'), drop));
   return {
-    name, element, wrong, prominent: required || set || wrong || kind === 'secret',
+    name, element, wrong, prominent: required || set || wrong,
     read: () => {
       if (drop && drop.checked) return null;
       return value_of(kind, control, { schema, set, isNew, label, name });

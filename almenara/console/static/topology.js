@@ -7,8 +7,8 @@ import { count, t } from './words.js';
 
 const ROW = 58;
 const TALL = 40;
-const WIDE = 190;
-const WIDTH = 900;
+const WIDE = 210;
+const WIDTH = 1080;
 const RIGHT = WIDTH - WIDE - 2;
 
 const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
@@ -18,7 +18,7 @@ export function topology(topics, channels, volume) {
   const rows = Math.max(topics.length, channels.length, 1);
   const height = rows * ROW + 8;
   const spread = (many, index) => 4 + ROW * (index + (rows - many) / 2);
-  const right = new Map(channels.map((one, index) => [one.name, spread(channels.length, index)]));
+  const right = new Map(untangled(topics, channels).map((one, index) => [one.name, spread(channels.length, index)]));
   const lines = [];
   const labels = [];
   topics.forEach((topic, index) => {
@@ -38,6 +38,16 @@ export function topology(topics, channels, volume) {
       channels.map((one) => channelBox(one, right.get(one.name)))));
 }
 
+/** Put each channel about as high as the topics that lead to it, so that fewer lines cross. */
+function untangled(topics, channels) {
+  const height = (channel) => {
+    const from = topics.flatMap((topic, index) => (
+      topic.channels.some((step) => step.channel === channel.name) ? [index] : []));
+    return from.length ? from.reduce((all, one) => all + one, 0) / from.length : topics.length;
+  };
+  return [...channels].sort((one, other) => height(one) - height(other));
+}
+
 function line(topic, step, place, from, to, figures) {
   const start = WIDE + 2;
   const middle = (start + RIGHT) / 2;
@@ -55,8 +65,8 @@ function line(topic, step, place, from, to, figures) {
   const words = [
     topic.strategy === 'failover' && s('tspan', {}, `${place + 1}. `),
     step.condition && s('tspan', {}, `${cut(brief(step.condition), 26)} `),
-    all > 0 && s('tspan', {}, count(figures.sent)),
-    failing && s('tspan', { class: 'bad' }, ` ${t('routes.failed', { n: count(figures.failed) })}`),
+    figures?.sent > 0 && s('tspan', {}, `${count(figures.sent)} `),
+    failing && s('tspan', { class: 'bad' }, t('routes.failed', { n: count(figures.failed) })),
   ];
   return { path, label: s('text', {
     class: 'minor label', x, y: y - 5, 'text-anchor': 'middle',

@@ -5,8 +5,6 @@ import { add, field, h, later, newId, put, select, toast } from './dom.js';
 import { go, link, where } from './place.js';
 import { exactly, moment, t } from './words.js';
 
-const KEPT = ['to_kind', 'topic', 'channel'];
-
 /** Show it. */
 export function write(main, first) {
   const start = first;
@@ -15,7 +13,8 @@ export function write(main, first) {
   let known = new Map();
   const lists = { topic: newId('topics'), channel: newId('channels') };
   const said = h('div', { role: 'alert' });
-  const seen = h('section', { class: 'card', 'aria-live': 'polite', 'aria-busy': 'false' });
+  const seen = h('section', { class: 'card' });
+  const told = h('p', { class: 'sr', role: 'log' });
   const fields = h('div', { class: 'form' });
   const soon = later(450, preview);
   const form = h('form', { class: 'card form', novalidate: true, onsubmit: send, oninput: changed,
@@ -23,7 +22,7 @@ export function write(main, first) {
   said, fields, h('div', { class: 'buttons' },
     h('button', { class: 'main', type: 'submit' }, t('write.send')),
     h('button', { type: 'button', onclick: preview }, t('write.preview'))));
-  put(main, h('div', { class: 'stack' }, h('h1', {}, t('nav.write')),
+  put(main, h('div', { class: 'stack' }, h('h1', {}, t('nav.write')), told,
     h('div', { class: 'columns' }, form, seen)));
   make();
   draw(new Map());
@@ -130,7 +129,6 @@ export function write(main, first) {
       return;
     }
     try {
-      seen.setAttribute('aria-busy', 'true');
       const explained = await call('POST', 'v1/messages/explain', body(), { signal: mine });
       if (mine.aborted) return;
       show(explained);
@@ -139,11 +137,12 @@ export function write(main, first) {
       if (error.name !== 'AbortError') {
         put(seen, h('h2', {}, t('write.seen')), h('p', { class: 'note bad wrap' }, sentence(error)));
       }
-    } finally { seen.setAttribute('aria-busy', 'false'); }
+    }
   }
 
   function show(explained) {
     const going = explained.channels.filter((one) => one.would_send).length;
+    told.textContent = going ? t('write.going', { n: going }) : t('write.nowhere');
     put(seen,
       h('div', { class: 'head' }, h('h2', {}, t('write.seen'))),
       h('div', { class: 'form' },
@@ -177,7 +176,7 @@ export function write(main, first) {
     button.disabled = false;
   }
 
-  return { leave() { soon.stop(); asking.abort(); }, kept: KEPT };
+  return { leave() { soon.stop(); asking.abort(); } };
 }
 
 function channel(one) {
@@ -194,5 +193,12 @@ function channel(one) {
       && h('p', { class: 'soft small' }, t('message.due', { at: moment(one.due_at) })),
     one.content?.error && h('p', { class: 'note bad wrap' }, one.content.error),
     parts.length > 0 && h('dl', {}, parts.map(([name, value]) => [h('dt', {}, name),
-      h('dd', {}, h('pre', {}, typeof value === 'string' ? value : JSON.stringify(value, null, 2)))])));
+      h('dd', {}, h('pre', {}, readable(value)))])));
+}
+
+/** Write a part of what would be sent so that people can read it. */
+function readable(value) {
+  if (typeof value !== 'string') return JSON.stringify(value, null, 2);
+  if (!/^\s*[{[]/.test(value)) return value;
+  try { return JSON.stringify(JSON.parse(value), null, 2); } catch { return value; }
 }
