@@ -58,13 +58,10 @@ class Person:
 
 
 @asynccontextmanager
-async def at_the_console(
-    browser: Browser, client: Client, *, complaining: bool = False, **options: Any
-) -> AsyncIterator[Person]:
+async def at_the_console(browser: Browser, client: Client, **options: Any) -> AsyncIterator[Person]:
     """Sit somebody down before the console; the page's own complaints fail the test.
 
     Args:
-        complaining: the browser may complain, as of answers that the test brings about.
         options: those of a browser's context, such as its language.
     """
     context = await browser.new_context(**{"locale": "en-GB", "timezone_id": "UTC"} | options)
@@ -73,7 +70,9 @@ async def at_the_console(
     person = Person(page, client)
 
     def hear(message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"}:
+        # What a request was answered is the test's to judge.
+        answered = message.text.startswith("Failed to load resource")
+        if message.type in {"error", "warning"} and not answered:
             person.complaints.append(message.text)
 
     page.on("console", hear)
@@ -82,4 +81,4 @@ async def at_the_console(
         yield person
     finally:
         await context.close()
-    assert complaining or not person.complaints, person.complaints
+    assert not person.complaints, person.complaints

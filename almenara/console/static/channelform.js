@@ -10,6 +10,9 @@ import { duration, moment, t, word } from './words.js';
 const NUMBERS = ['timeout_seconds', 'concurrency', 'burst', 'breaker_failures'];
 const TEXTS = ['rate', 'breaker_wait', 'verify_every'];
 
+/** What the server had to say of what was saved last: its lists do not repeat it. */
+let told = { name: '', warnings: [] };
+
 /** Show it; the name `+` is a new channel. */
 export function channelForm(side, known, name, close, done) {
   const isNew = name === '+';
@@ -27,6 +30,7 @@ export function channelForm(side, known, name, close, done) {
 
   function draw(errors, text) {
     const plugin = pluginOf(state.plugin);
+    const opened = [...inner.querySelectorAll('details[open]')].map((one) => one.dataset.part);
     const form = schemaForm(plugin?.settings_schema, state.settings, errors, { isNew });
     const sending = isNew ? null : policy(errors);
     const outcome = h('div', { role: 'status' });
@@ -55,6 +59,7 @@ export function channelForm(side, known, name, close, done) {
           plugin?.verifies && h('button', { type: 'button',
             onclick: (event) => verify(event.currentTarget, outcome) }, t('channel.verify'))),
         outcome));
+    for (const part of opened) inner.querySelector(`[data-part=${part}]`)?.setAttribute('open', '');
     if (text) inner.querySelector('.note.bad')?.scrollIntoView({ block: 'nearest' });
   }
 
@@ -68,7 +73,7 @@ export function channelForm(side, known, name, close, done) {
         class: `note wrap ${channel.verify_outcome === 'ok' ? 'good' : 'bad'}` },
       t(`channel.drill.${channel.verify_outcome}`, { at: moment(channel.verified_at) }), ' ',
       channel.verify_detail),
-      channel.warnings?.map((one) => h('p', { class: 'note warn wrap' }, one)),
+      told.name === name && told.warnings.map((one) => h('p', { class: 'note warn wrap' }, one)),
     ];
   }
 
@@ -83,7 +88,7 @@ export function channelForm(side, known, name, close, done) {
     inputs.on_unknown = select('on_unknown', [['retry', t('channel.on_unknown.retry')],
       ['hold', t('channel.on_unknown.hold')]], channel.on_unknown);
     const wrong = [...errors.keys()].some((key) => !key.startsWith('settings'));
-    const element = h('details', { open: wrong }, h('summary', {}, t('channel.sending')),
+    const element = h('details', { open: wrong, 'data-part': 'sending' }, h('summary', {}, t('channel.sending')),
       h('div', { class: 'form' },
         field(t('channel.enabled'), inputs.enabled),
         field(t('channel.retry_schedule'), inputs.retry_schedule, {
@@ -119,7 +124,10 @@ export function channelForm(side, known, name, close, done) {
     }
     state.settings = { ...state.settings, ...body.settings };
     submit(() => (isNew ? call('POST', 'v1/channels', { name: state.name, plugin: state.plugin, ...body })
-      : call('PATCH', path, body)), draw, (saved) => done({ channel: saved.name }), t('form.saved'));
+      : call('PATCH', path, body)), draw, (saved) => {
+      told = { name: saved.name, warnings: saved.warnings };
+      return done({ channel: saved.name });
+    }, t('form.saved'));
   }
 
   async function verify(button, place) {

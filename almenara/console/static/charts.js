@@ -3,7 +3,6 @@
 import { h, s } from './dom.js';
 import { count, minutes, t } from './words.js';
 
-const WIDTH = 720;
 const HEIGHT = 190;
 const LEFT = 44;
 const BOTTOM = 24;
@@ -20,9 +19,10 @@ function ceiling(value) {
  * @param good the lower part of each bar; @param failed the upper part, or nothing
  */
 export function bars({ title, good, failed, start, step }) {
+  const full = innerWidth < 700 ? 340 : 720;
   const tops = good.map((one, index) => one + (failed?.[index] || 0));
   const most = ceiling(Math.max(...tops, 1));
-  const wide = (WIDTH - LEFT) / good.length;
+  const wide = (full - LEFT) / good.length;
   const tall = HEIGHT - BOTTOM - TOP;
   const y = (value) => TOP + tall * (1 - value / most);
   const at = (index) => Date.parse(start) + index * step * 1000;
@@ -39,16 +39,16 @@ export function bars({ title, good, failed, start, step }) {
   });
   const all = tops.reduce((sum, one) => sum + one, 0);
   const bad = (failed || []).reduce((sum, one) => sum + one, 0);
-  return s('svg', { class: 'chart', viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img',
+  return s('svg', { class: 'chart', viewBox: `0 0 ${full} ${HEIGHT}`, role: 'img',
     'aria-label': `${title}: ${told('', all - bad, failed && bad)}` },
   [0, 0.5, 1].map((part) => [
-    s('line', { class: 'grid', x1: LEFT, x2: WIDTH, y1: y(most * part), y2: y(most * part) }),
+    s('line', { class: 'grid', x1: LEFT, x2: full, y1: y(most * part), y2: y(most * part) }),
     (part !== 0.5 || most > 1) && s('text', { x: LEFT - 8, y: y(most * part) + 4,
       'text-anchor': 'end' }, count(most * part)),
   ]),
   drawn,
-  [0, 0.25, 0.5, 0.75, 1].map((part) => s('text', {
-    x: LEFT + (WIDTH - LEFT) * part, y: HEIGHT - 6,
+  (full < 700 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1]).map((part) => s('text', {
+    x: LEFT + (full - LEFT) * part, y: HEIGHT - 6,
     'text-anchor': part === 0 ? 'start' : part === 1 ? 'end' : 'middle',
   }, minutes(at(good.length * part)))));
 }

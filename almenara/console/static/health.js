@@ -86,10 +86,10 @@ function figures(stats) {
   ];
 }
 
-function rows(heads, lines, empty) {
+function rows(title, heads, lines, empty) {
   if (!lines.length) return h('p', { class: 'soft' }, empty);
   const look = (index) => (heads[index].startsWith('#') ? 'number' : 'wrap');
-  return h('div', { class: 'scroll' }, h('table', {},
+  return h('div', { class: 'scroll', tabindex: '0', role: 'group', 'aria-label': title }, h('table', {},
     h('thead', {}, h('tr', {}, heads.map((one, index) => h('th', { scope: 'col', class: look(index) },
       one.replace(/^#/, ''))))),
     h('tbody', {}, lines.map((line) => h('tr', {}, line.map((one, index) => h('td', {
@@ -107,19 +107,19 @@ function failures(stats) {
     return [h('a', { href: link('log', { channel, status: 'failed' }) }, channel || '–'),
       word('attempt.status', outcome), reason ? word('reason', reason) : '–', count(n)];
   });
-  return rows([t('log.channel'), t('health.outcome'), t('health.reason'), `#${t('health.count')}`],
+  return rows(t('health.failures'), [t('log.channel'), t('health.outcome'), t('health.reason'), `#${t('health.count')}`],
     lines, t('health.nofailures'));
 }
 
 function pending(all) {
-  return rows([t('log.channel'), `#${t('health.count')}`, `#${t('health.oldest')}`],
+  return rows(t('health.waiting'), [t('log.channel'), `#${t('health.count')}`, `#${t('health.oldest')}`],
     all.filter((one) => one.count).map((one) => [one.channel, count(one.count),
       one.oldest_due_seconds ? duration(one.oldest_due_seconds) : '–']),
     t('health.nothing'));
 }
 
 function workers(items) {
-  return rows([t('health.worker'), t('health.state'), t('health.version'), t('health.heartbeat')],
+  return rows(t('health.workers'), [t('health.worker'), t('health.state'), t('health.version'), t('health.heartbeat')],
     items.map((one) => [
       [word('worker', one.kind), h('div', { class: 'small soft' }, `${one.pid}@${one.host}`)],
       badge('worker', one.alive ? 'alive' : 'gone'), one.version || '–',
@@ -143,7 +143,7 @@ function plugins({ data, broken, elsewhere }) {
       names: elsewhere.map((one) => `${one.qualified_name} (${one.process})`).join(', ') })),
     !broken.length && h('p', {}, t('health.allgood', { n: data.length })),
     h('details', {}, h('summary', {}, t('health.all', { n: data.length })),
-      rows([t('channel.plugin'), t('health.source'), t('health.revision')], data.map((one) => [
+      rows(t('health.plugins'), [t('channel.plugin'), t('health.source'), t('health.revision')], data.map((one) => [
         one.name, one.source, h('code', {}, one.revision)]), '')));
 }
 

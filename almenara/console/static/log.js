@@ -46,11 +46,9 @@ export function log(main, first) {
       body),
     h('div', { class: 'foot' }, newer, older, howMany));
   const side = h('aside', { class: 'card side', 'aria-label': t('message.title'), hidden: true });
-  const list = h('div', {},
-    h('div', { class: 'head' }, h('h1', {}, t('nav.log')), liveButton),
-    controls.form, said, table);
+  const list = h('div', {}, controls.form, said, table);
   const split = h('div', { class: 'split' }, list, side);
-  put(main, split);
+  put(main, h('div', { class: 'head' }, h('h1', {}, t('nav.log')), liveButton), split);
 
   /** Read the newest that fit the filters. */
   async function load() {

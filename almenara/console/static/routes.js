@@ -23,10 +23,9 @@ export function routes(main, first) {
   const channels = h('section', { class: 'card' });
   const side = h('aside', { class: 'card side', hidden: true });
   const split = h('div', { class: 'split' },
-    h('div', { class: 'stack' }, h('h1', {}, t('nav.routes')), said, picture,
-      h('div', { class: 'columns' }, topics, channels)),
+    h('div', { class: 'stack' }, said, picture, h('div', { class: 'columns' }, topics, channels)),
     side);
-  put(main, split);
+  put(main, h('div', { class: 'head' }, h('h1', {}, t('nav.routes'))), split);
   load();
 
   async function load({ forms = true } = {}) {

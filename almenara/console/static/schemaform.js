@@ -49,7 +49,7 @@ export function schemaForm(schema, settings, errors, { isNew }) {
   const wrong = parts.some((part) => !part.prominent && part.wrong);
   return {
     element: h('div', { class: 'form' }, needed, others.length > 0 && (needed.length
-      ? h('details', { open: wrong }, h('summary', {}, t('schema.more', { n: others.length })),
+      ? h('details', { open: wrong, 'data-part': 'more' }, h('summary', {}, t('schema.more', { n: others.length })),
         h('div', { class: 'form' }, others))
       : others)),
     read() {
