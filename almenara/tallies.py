@@ -93,16 +93,15 @@ class Tallies:
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
         """Store what is new until the block ends, and once more at its end."""
-        task = asyncio.create_task(self._keep(), name="tallies")
+        ending = asyncio.Event()
+        task = asyncio.create_task(self._keep(ending), name="tallies")
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            ending.set()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_ENDING_SECONDS):
-                    await self.write()
+                    await task
 
     async def write(self) -> None:
         """Store what is new, if anything is; what cannot be stored is kept for the next time."""
@@ -131,9 +130,11 @@ class Tallies:
                 self._read[period] = now + min(kept, _LONGEST_KEPT), chart
         return chart
 
-    async def _keep(self) -> None:
-        while True:
-            await asyncio.sleep(_WRITE_SECONDS)
+    async def _keep(self, ending: asyncio.Event) -> None:
+        while not ending.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_WRITE_SECONDS):
+                    await ending.wait()
             await self.write()
 
     async def _add(self, transaction: Transaction, taken: dict[Series, int]) -> None:

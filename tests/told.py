@@ -38,6 +38,13 @@ class Told:
                     return kind, json.loads(data)
         return None
 
+    async def to_the_end(self) -> list[str]:
+        """Return the kinds of all events that are still told."""
+        kinds = []
+        while (event := await self.next()) is not None:
+            kinds.append(event[0])
+        return kinds
+
     async def until(self, wanted: Callable[[Any], bool]) -> list[Any]:
         """Return the messages that are told up to the first that is wanted."""
         found: list[Any] = []
