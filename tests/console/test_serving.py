@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 
 from almenara.console import STATIC, policy
+from almenara.settings import read_settings
 from tests.console.browsing import Person
+from tests.pages import blocks, read
 from tests.serving import Client, make_settings, served
 from tests.tokens import ISSUER, SECRET
 
@@ -82,6 +84,17 @@ def test_it_weighs_little_and_loads_nothing_from_elsewhere() -> None:
             assert len(text.splitlines()) <= 300, path.name
             assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(", text)
             assert re.match(r"// \S", text), f"{path.name} does not say what it is for"
+
+
+async def test_the_page_on_it_says_how_to_see_that_it_works(client: Client) -> None:
+    page = read("docs/howto/use-the-console.md")
+    [see] = blocks(page, "sh")
+    answer = await client.get("/")
+    assert "curl -s http://127.0.0.1:8000/ | grep '<title>'" in see.text
+    assert re.findall(r"^.*<title>.*$", answer.text, re.MULTILINE) == ["<title>Almenara</title>"]
+    [settings] = blocks(page, "ini")
+    environ = dict(line.split("=", 1) for line in settings.text.splitlines())
+    read_settings(environ)
 
 
 async def test_both_languages_say_the_same_and_all_that_is_asked_for(person: Person) -> None:
