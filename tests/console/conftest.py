@@ -26,6 +26,7 @@ _FLAGS = [
 ]
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """They share a browser, so one worker and one event loop run them all."""
     here = Path(__file__).parent

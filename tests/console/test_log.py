@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from datetime import UTC, datetime
 from typing import Any
 
@@ -135,6 +136,17 @@ async def test_what_failed_says_why_and_is_sent_again(person: Person) -> None:
         story = await person.client.final(message_id)
         assert story["status"] == "sent"
         await person.sees(side.locator(".delivery", has_text="sent again").get_by_text("Attempt 1"))
+
+
+async def test_a_file_of_a_message_is_saved(person: Person) -> None:
+    content = base64.b64encode(b"<script>alert(1)</script>").decode()
+    files = [{"name": "page.html", "content": content}]
+    message_id = await _accept(person.client, title="With a file", attachments=files)
+    await person.open(f"#/log?message={message_id}")
+    async with person.page.expect_download() as started:
+        await person.page.get_by_role("button", name="page.html").click()
+    saved = await (await started.value).path()
+    assert saved.read_bytes() == b"<script>alert(1)</script>"
 
 
 async def test_what_waits_is_cancelled(person: Person) -> None:

@@ -75,12 +75,14 @@ async def test_it_can_be_switched_off(tmp_path: Path) -> None:
 
 def test_it_weighs_little_and_loads_nothing_from_elsewhere() -> None:
     files = [path for path in STATIC.iterdir() if path.is_file()]
+    page = (STATIC / "index.html").read_text(encoding="utf-8")
     assert sum(path.stat().st_size for path in files) <= _HEAVIEST
     for path in files:
         text = path.read_text(encoding="utf-8")
         outside = set(re.findall(r"\b(?:https?:)?//[\w.]+\.\w+[^\s'\"]*", text))
         assert outside <= {"http://www.w3.org/2000/svg"}, path.name
         if path.suffix == ".js":
+            assert f'"console/{path.name}"' in page, path.name
             assert len(text.splitlines()) <= 300, path.name
             assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(", text)
             assert re.match(r"// \S", text), f"{path.name} does not say what it is for"

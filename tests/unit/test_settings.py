@@ -202,11 +202,25 @@ def test_a_file_that_cannot_be_read_is_a_mistake(
         ("DATABASE_URL", "mysql://me:hush@db/x"),
         ("EGRESS_ALLOW", "10.0.0.0/8,10.1.1.1/16"),
         ("EGRESS_ALLOW", "intranet"),
+        ("CONSOLE", "perhaps"),
+        ("CONSOLE_OIDC_ISSUER", "id.example.org"),
+        ("CONSOLE_OIDC_ISSUER", "http://id.example.org"),
+        ("CONSOLE_OIDC_ISSUER", "https://id.example.org; script-src *"),
+        ("CONSOLE_OIDC_ISSUER", "https://id.example.org/?x"),
+        ("CONSOLE_OIDC_ISSUER", "https://me:hush@id.example.org"),
     ],
 )
 def test_a_bad_value_is_a_mistake_that_names_its_variable(name: str, text: str) -> None:
     (line,) = _mistakes({f"ALMENARA_{name}": text})
     assert line.startswith(f"ALMENARA_{name}: ")
+
+
+@pytest.mark.parametrize("name", ["console_oidc_issuer", "console_client_id"])
+def test_where_people_sign_in_and_as_what_belong_together(name: str) -> None:
+    [mistake] = _mistakes({f"ALMENARA_{name.upper()}": str(GIVEN[name][1])})
+    assert mistake.endswith(
+        "ALMENARA_CONSOLE_OIDC_ISSUER and ALMENARA_CONSOLE_CLIENT_ID belong together"
+    )
 
 
 def test_a_bad_network_is_shown_with_an_example_of_a_good_one() -> None:

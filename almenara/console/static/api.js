@@ -50,6 +50,18 @@ async function once(method, path, body, { signal, headers = {} }) {
   }
 }
 
+/** Let the browser save a file: it needs the token, so that no link can fetch it. */
+export async function save(path, name) {
+  const answer = await once('GET', path, null, {});
+  if (!answer.ok) throw new Problem(answer.status, await answer.json().catch(() => ({})));
+  const address = URL.createObjectURL(await answer.blob());
+  const link = document.createElement('a');
+  link.href = address;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
+}
+
 /** Return `path?name=value&...` of what has a value. */
 export function query(path, values) {
   const written = new URLSearchParams();

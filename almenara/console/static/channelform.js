@@ -66,8 +66,9 @@ export function channelForm(side, known, name, close, done) {
   function about() {
     return [
       channel.state === 'paused' && h('div', { class: 'note warn form' },
-        h('p', { class: 'wrap' }, word('paused', channel.state_reason), ' ', channel.state_detail,
-          channel.probe_at && ` ${t('channel.probe', { at: moment(channel.probe_at) })}`),
+        h('p', {}, word('paused', channel.state_reason)),
+        channel.state_detail && h('p', { class: 'wrap' }, channel.state_detail),
+        channel.probe_at && h('p', {}, t('channel.probe', { at: moment(channel.probe_at) })),
         h('div', {}, h('button', { type: 'button', onclick: resume }, t('channel.resume')))),
       channel.verify_outcome && channel.verify_outcome !== 'unsupported' && h('p', {
         class: `note wrap ${channel.verify_outcome === 'ok' ? 'good' : 'bad'}` },

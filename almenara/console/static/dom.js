@@ -54,7 +54,7 @@ export function newId(word = 'id') {
 }
 
 /** Make a labelled control; `wrong` is where its mistake is told. */
-export function field(label, control, { hint, error, wide } = {}) {
+export function field(label, control, { hint, error, wide, look = '' } = {}) {
   control.id ||= newId('field');
   const about = [];
   const below = [];
@@ -74,7 +74,7 @@ export function field(label, control, { hint, error, wide } = {}) {
     return h('div', { class: 'field' },
       h('span', { class: 'check' }, control, h('label', { for: control.id }, label)), below);
   }
-  return h('div', { class: wide ? 'field wide' : 'field' },
+  return h('div', { class: `field ${wide ? 'wide' : look}` },
     h('label', { for: control.id }, label), control, below);
 }
 

@@ -46,11 +46,20 @@ export function filters(first) {
   }
 
   const soon = later(300, apply);
-  const form = h('form', { class: 'filters', role: 'search', 'aria-label': t('log.filters'),
+  // On a phone the rarer ones are folded away, unless they are used.
+  const rare = ['topic', 'channel', ...TIMES];
+  const used = rare.some((name) => first[name]);
+  const unfold = h('button', { type: 'button', class: 'unfold', 'aria-expanded': String(used),
+    onclick: () => {
+      const short = form.classList.toggle('short');
+      unfold.setAttribute('aria-expanded', String(!short));
+    } }, t('log.filters'));
+  const form = h('form', { class: used ? 'filters' : 'filters short', role: 'search', 'aria-label': t('log.filters'),
     onsubmit: (event) => { event.preventDefault(); soon.stop(); apply(); }, oninput: soon },
   field(t('log.q'), inputs.q, { wide: true }),
-  ['status', 'topic', 'channel', ...TIMES].map((one) => field(t(`log.${one}`), inputs[one])),
-  h('button', { type: 'button', onclick: () => {
+  field(t('log.status'), inputs.status), unfold,
+  rare.map((one) => field(t(`log.${one}`), inputs[one], { look: 'rare' })),
+  h('button', { type: 'button', class: 'rare', onclick: () => {
     soon.stop();
     Object.values(inputs).forEach((one) => { one.value = ''; });
     apply();

@@ -154,5 +154,6 @@ function paused(channels) {
     h('ul', { class: 'items' }, found.map((one) => h('li', {},
       h('div', { class: 'row' }, h('a', { href: link('routes', { channel: one.name }) }, one.name),
         badge('channel', 'paused')),
-      h('p', { class: 'small wrap' }, word('paused', one.state_reason), ' ', one.state_detail)))));
+      h('p', { class: 'small' }, word('paused', one.state_reason)),
+      one.state_detail && h('p', { class: 'small soft wrap' }, one.state_detail)))));
 }

@@ -1,6 +1,6 @@
 // One message: what came, what happened to it in order, and what can be done about it.
 
-import { call, sentence } from './api.js';
+import { call, save, sentence } from './api.js';
 import { h, later, put, toast } from './dom.js';
 import { link } from './place.js';
 import { badge, kind } from './states.js';
@@ -135,7 +135,9 @@ function facts(story) {
     format: story.format === 'text' ? null : story.format,
     send_at: story.send_at && exactly(story.send_at),
     expires_at: story.expires_at && exactly(story.expires_at),
-    attachments: story.attachments.map((one) => `${one.name} (${count(one.size)} B)`).join(', '),
+    attachments: story.attachments.length && story.attachments.map((one, index) => h('div', {},
+      h('button', { onclick: () => save(`v1/messages/${story.id}/attachments/${index + 1}`, one.name)
+        .catch((error) => toast(sentence(error))) }, `${one.name} (${count(one.size)} B)`))),
     data: json(story.data),
     metadata: json(story.metadata),
     id: h('code', {}, story.id),

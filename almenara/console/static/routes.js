@@ -104,9 +104,10 @@ export function routes(main, first) {
             'pause', t('channel.pausedone')) }, t('channel.pause')),
           state === 'active' && h('button', { 'aria-label': `${t('channel.test')} ${one.name}`,
             onclick: (event) => test(event.currentTarget, one, outcome) }, t('channel.test')))),
-      one.state === 'paused' && h('p', { class: 'small wrap' }, word('paused', one.state_reason),
-        one.state_detail ? ` ${one.state_detail}` : '', one.state_changed_at
-          ? ` (${moment(one.state_changed_at)})` : ''),
+      one.state === 'paused' && h('p', { class: 'small' }, word('paused', one.state_reason),
+        one.state_changed_at && ` (${moment(one.state_changed_at)})`),
+      one.state === 'paused' && one.state_detail && h('p', { class: 'small soft wrap' },
+        one.state_detail),
       one.verify_outcome === 'failed' && h('p', { class: 'small wrap' }, t('channel.drillfailed', {
         at: moment(one.verified_at) }), ' ', one.verify_detail),
       outcome);
