@@ -34,7 +34,7 @@ from almenara.api.body_limit import BodyLimit
 from almenara.api.dependencies import Parts
 from almenara.api.direct import Direct
 from almenara.api.errors import add_error_handlers
-from almenara.api.gate import Gate
+from almenara.api.gate import OPEN, Gate
 from almenara.api.headers import SafeHeaders
 from almenara.audit import Audit
 from almenara.auth import open_authenticator
@@ -49,6 +49,7 @@ from almenara.catalogue import (
     TopicSpec,
     TopicStep,
 )
+from almenara.console import Console
 from almenara.deliveries import LEASE
 from almenara.dispatch import Previewer
 from almenara.errors import ConfigurationError, InvalidInputError
@@ -88,6 +89,7 @@ def build(settings: Settings) -> FastAPI:
         ConfigurationError: who issues tokens, or a rate, is not written as it can be used.
     """
     authenticator = open_authenticator(settings)
+    console = Console(settings)
     app = FastAPI(
         summary="A message in over HTTP, out by every channel, with a log that proves it.",
         lifespan=_lifespan,
@@ -96,7 +98,12 @@ def build(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit, largest=settings.max_body_bytes)
     # It has a limit of its own. What it does not answer goes on.
     app.add_middleware(Direct, largest=settings.max_body_bytes)
-    app.add_middleware(Gate, authenticator=authenticator, rate=_sender_rate(settings))
+    app.add_middleware(
+        Gate,
+        authenticator=authenticator,
+        rate=_sender_rate(settings),
+        open_to_all=OPEN | console.paths,
+    )
     if settings.cors_origins:
         # Before the gate: a browser asks whether it may ask without any token.
         app.add_middleware(
@@ -129,6 +136,7 @@ def build(settings: Settings) -> FastAPI:
         pages,
     ):
         app.include_router(module.router)
+    app.router.routes.extend(console.routes)
     return app
 
 

@@ -114,8 +114,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say in one line a server what was skipped, and how to start what is missing."""
     for server, count in (+_missing).items():
         terminalreporter.write_line(
-            f"{server.name} does not answer at {server.address}: {count} tests did not run. "
-            f"Start it with `make up`, or set {server.variable}.",
+            f"{server.absence}: {count} tests did not run. {server.remedy}",
             yellow=True,
         )
 
@@ -124,10 +123,9 @@ def _require(server: Server) -> None:
     if is_up(server):
         return
     _missing[server] += 1
-    reason = f"{server.name} does not answer at {server.address}"
     if servers_are_required():
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+        pytest.fail(server.absence, pytrace=False)
+    pytest.skip(server.absence)
 
 
 def _remember(config: pytest.Config) -> None:

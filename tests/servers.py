@@ -63,6 +63,30 @@ class Server:
         parts = urlsplit(self.url)
         return f"{parts.hostname}:{parts.port}"
 
+    @property
+    def absence(self) -> str:
+        """What is said when it is missing."""
+        return f"{self.name} does not answer at {self.address}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return f"Start it with `make up`, or set {self.variable}."
+
+
+class Program(Server):
+    """A program of this machine, which tests start themselves; its URL is its path."""
+
+    @property
+    def absence(self) -> str:
+        """What is said when it is missing."""
+        return f"{self.name} is not at {self.url}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return f"Install it (`apt-get install chromium`), or set {self.variable}."
+
 
 def _postgres_answers(url: str) -> bool:
     async def ask() -> None:
@@ -99,7 +123,14 @@ RABBITMQ = Server(
     default_url="amqp://guest:guest@127.0.0.1:5672//",
     answers=_port_answers,
 )
-SERVERS = (POSTGRES, RABBITMQ)
+CHROMIUM = Program(
+    marker="chromium",
+    name="Chromium",
+    variable="ALMENARA_TEST_CHROMIUM",
+    default_url="/usr/bin/chromium",
+    answers=lambda path: os.access(path, os.X_OK),
+)
+SERVERS = (POSTGRES, RABBITMQ, CHROMIUM)
 
 
 @cache

@@ -83,6 +83,14 @@ def _nowhere(port: int) -> dict[str, str]:
     return {POSTGRES.variable: f"postgres://root:hush@127.0.0.1:{port}/test"}
 
 
+def test_an_absent_browser_is_one_line(tmp_path: Path) -> None:
+    text = "import pytest\n\n@pytest.mark.chromium\ndef test_it(): ...\n"
+    finished = _run(tmp_path, text, ALMENARA_TEST_CHROMIUM="/nowhere/chromium")
+    assert finished.returncode == 0
+    [line] = [one for one in finished.stdout.splitlines() if "did not run" in one]
+    assert line.startswith("Chromium is not at /nowhere/chromium: 1 tests did not run.")
+
+
 @SPREAD
 def test_without_a_server_its_tests_are_skipped_with_one_line(
     workers: int, tmp_path: Path, silent_port: int

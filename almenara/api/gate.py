@@ -39,6 +39,7 @@ class Gate:
     Args:
         authenticator: verifies tokens; ``None``: none are asked for, and everybody may everything.
         rate: how many requests one subject may make; ``None``: any number.
+        open_to_all: the addresses that need no token.
         clock: monotonic, in seconds.
     """
 
@@ -48,10 +49,12 @@ class Gate:
         *,
         authenticator: Authenticator | None,
         rate: Rate | None,
+        open_to_all: frozenset[str] = OPEN,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app = app
         self._authenticator = authenticator
+        self._open = open_to_all
         self._meter = None if rate is None else Meter(rate, clock=clock)
         self._wrong = Meter(WRONG_TOKENS, burst=_WRONG_BURST, clock=clock)
 
@@ -60,7 +63,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if scope["path"] in OPEN:
+        if scope["path"] in self._open:
             scope[PRINCIPAL] = ANYBODY
             await self._app(scope, receive, send)
             return

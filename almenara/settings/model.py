@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationInfo,
@@ -16,13 +14,12 @@ from pydantic import (
     model_validator,
 )
 
+from almenara.settings.console import ConsoleSettings
 from almenara.settings.urls import check_keys_url, has_port
 
 
-class Settings(BaseModel):
+class Settings(ConsoleSettings):
     """The settings of one process; read once at its start, passed by hand, never global."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     database_url: SecretStr | None = Field(
         default=None,

@@ -11,6 +11,25 @@ def check_keys_url(url: str) -> str:
     Raises:
         ValueError: it is no `https` URL, nor one of this machine's own.
     """
+    return _check(
+        url,
+        example="https://id.example.org/jwks.json",
+        why="whoever changes the keys makes the tokens",
+    )
+
+
+def check_issuer_url(url: str) -> str:
+    """Return the address where people sign in, when a page can name it and nobody can listen.
+
+    Raises:
+        ValueError: it is no `https` URL, nor one of this machine's own.
+    """
+    if set(" \t\r\n;,'\"<>?#") & set(url) or not url.isascii():
+        raise ValueError("is not a URL such as https://id.example.org")
+    return _check(url, example="https://id.example.org", why="people sign in there")
+
+
+def _check(url: str, *, example: str, why: str) -> str:
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -18,9 +37,9 @@ def check_keys_url(url: str) -> str:
     except ValueError:
         usable = False
     if not usable or parts.scheme not in {"http", "https"}:
-        raise ValueError("is not a URL such as https://id.example.org/jwks.json")
+        raise ValueError(f"is not a URL such as {example}")
     if parts.scheme == "http" and host not in {"localhost", "127.0.0.1", "::1"}:
-        raise ValueError("must begin with https://: whoever changes the keys makes the tokens")
+        raise ValueError(f"must begin with https://: {why}")
     return url
 
 

@@ -40,6 +40,10 @@ GIVEN: dict[str, tuple[str, object]] = {
     "allowed_hosts": ("push.example.org, *.test", ("push.example.org", "*.test")),
     "cors_origins": ("https://shop.example.org", ("https://shop.example.org",)),
     "sender_rate": ("600/m", "600/m"),
+    "console": ("off", False),
+    "console_oidc_issuer": ("https://id.example.org/shop", "https://id.example.org/shop"),
+    "console_client_id": ("almenara-console", "almenara-console"),
+    "console_scope": ("openid messages:read", "openid messages:read"),
     "egress_allow": ("10.1.0.0/16, 127.0.0.0/8,", ("10.1.0.0/16", "127.0.0.0/8")),
     "max_body_bytes": ("65536", 65536),
     "sends": ("8", 8),
@@ -54,6 +58,8 @@ GIVEN: dict[str, tuple[str, object]] = {
 #: What a setting is refused without.
 NEEDED = {
     "broker_url": {"ALMENARA_DATABASE_URL": "postgres://me@db/almenara"},
+    "console_oidc_issuer": {"ALMENARA_CONSOLE_CLIENT_ID": "me"},
+    "console_client_id": {"ALMENARA_CONSOLE_OIDC_ISSUER": "https://id.example.org"},
     "jwt_issuer": {"ALMENARA_JWT_SECRET": "s" * 40},
     "jwt_jwks_url": {"ALMENARA_JWT_ISSUER": "me"},
     "jwt_public_key": {"ALMENARA_JWT_ISSUER": "me"},
@@ -196,11 +202,25 @@ def test_a_file_that_cannot_be_read_is_a_mistake(
         ("DATABASE_URL", "mysql://me:hush@db/x"),
         ("EGRESS_ALLOW", "10.0.0.0/8,10.1.1.1/16"),
         ("EGRESS_ALLOW", "intranet"),
+        ("CONSOLE", "perhaps"),
+        ("CONSOLE_OIDC_ISSUER", "id.example.org"),
+        ("CONSOLE_OIDC_ISSUER", "http://id.example.org"),
+        ("CONSOLE_OIDC_ISSUER", "https://id.example.org; script-src *"),
+        ("CONSOLE_OIDC_ISSUER", "https://id.example.org/?x"),
+        ("CONSOLE_OIDC_ISSUER", "https://me:hush@id.example.org"),
     ],
 )
 def test_a_bad_value_is_a_mistake_that_names_its_variable(name: str, text: str) -> None:
     (line,) = _mistakes({f"ALMENARA_{name}": text})
     assert line.startswith(f"ALMENARA_{name}: ")
+
+
+@pytest.mark.parametrize("name", ["console_oidc_issuer", "console_client_id"])
+def test_where_people_sign_in_and_as_what_belong_together(name: str) -> None:
+    [mistake] = _mistakes({f"ALMENARA_{name.upper()}": str(GIVEN[name][1])})
+    assert mistake.endswith(
+        "ALMENARA_CONSOLE_OIDC_ISSUER and ALMENARA_CONSOLE_CLIENT_ID belong together"
+    )
 
 
 def test_a_bad_network_is_shown_with_an_example_of_a_good_one() -> None:
