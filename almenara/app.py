@@ -23,7 +23,10 @@ from almenara.api import (
     messages,
     metrics,
     pages,
+    processes,
     replays,
+    stats,
+    streaming,
     topics,
 )
 from almenara.api import plugins as plugin_routes
@@ -59,6 +62,7 @@ from almenara.retention import Retention
 from almenara.routing import UNTOUCHED
 from almenara.sending import MakeQueue, Sending, queue_for, sending, utc_now
 from almenara.settings import Settings
+from almenara.stream import Stream
 from almenara.uploads import Uploads
 from almenara.watch import LOOK_SECONDS
 
@@ -110,6 +114,8 @@ def build(settings: Settings) -> FastAPI:
         accepting,
         explaining,
         messages,
+        streaming,
+        stats,
         deliveries,
         replays,
         audit,
@@ -117,6 +123,7 @@ def build(settings: Settings) -> FastAPI:
         topics,
         channels,
         plugin_routes,
+        processes,
         health,
         metrics,
         pages,
@@ -195,6 +202,7 @@ async def running(
         parts.backups.tidy()
         parts.replays.start()
         stack.push_async_callback(parts.replays.close)
+        stack.push_async_callback(parts.stream.close)
         if behind.wiring.routing.table.revision == UNTOUCHED:
             await _furnish(parts)
         retention = Retention(
@@ -253,6 +261,8 @@ def _parts(behind: Sending) -> Parts:
         plugins=plugins,
         processes=behind.processes,
         backlog=Backlog(database, clock=clock),
+        tallies=behind.tallies,
+        stream=Stream(database, words=streaming.stream_words()),
         database=database,
         ledger=ledger,
         queue=queue,

@@ -34,6 +34,7 @@ from almenara.models import (
     Message,
     Process,
     Replay,
+    Tally,
     Topic,
     TopicChannel,
 )
@@ -48,8 +49,8 @@ TABLES: tuple[type[Model], ...] = (
     *(AttachmentContent, AttachmentChunk, AttachmentUse),
 )
 
-#: Of processes that run on the one database, nothing is true of the other.
-NOT_COPIED: tuple[type[Model], ...] = (Process,)
+#: Of processes that run on the one database, nothing is true of the other; charts begin anew.
+NOT_COPIED: tuple[type[Model], ...] = (Process, Tally)
 
 #: So many rows are in memory at once; of chunks fewer, as each is 256 KiB.
 _ROWS_AT_ONCE, _CHUNKS_AT_ONCE = 5_000, 20

@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
+from uuid import UUID
 
-from almenara.database import Database, Row, read_timestamp
+from almenara import __version__
+from almenara.database import Database, Row, read_id, read_timestamp
 from almenara.models import new_id
 from almenara.telemetry import process_name
 
@@ -29,16 +31,30 @@ _FORGOTTEN = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """Another process, as it reported itself."""
+    """A process, as it reported itself."""
 
+    id: UUID
     #: Such as ``4711@worker-1``.
     name: str
     role: Role
+    #: Of Almenara; ``None``: an older one, which did not say.
+    version: str | None
+    started_at: datetime
     seen_at: datetime
     #: The revision of each plugin that it runs, by qualified name.
     revisions: Mapping[str, str]
     #: The reason of each that it has broken, by qualified name, or by directory.
     broken: Mapping[str, str]
+
+    @property
+    def pid(self) -> int:
+        """Its number on its machine."""
+        return int(self.name.partition("@")[0])
+
+    @property
+    def host(self) -> str:
+        """The name of its machine, or container."""
+        return self.name.partition("@")[2]
 
 
 class Processes:
@@ -49,6 +65,7 @@ class Processes:
         self._role = role
         self._clock = clock
         self._id = new_id()
+        self._started_at = clock()
         #: Only one process can open SQLite.
         self._alone = database.dialect == "sqlite"
 
@@ -63,12 +80,13 @@ class Processes:
         now = self._clock()
         async with self._database.transaction() as transaction:
             await transaction.execute(
-                "INSERT INTO process (id, name, role, revisions, broken, started_at, seen_at)"
-                " VALUES ($1, $2, $3, $4::jsonb, $5::jsonb, $6, $6) ON CONFLICT (id) DO UPDATE SET"
-                " revisions = excluded.revisions, broken = excluded.broken,"
-                " seen_at = excluded.seen_at",
-                *(self._id, process_name(), self._role),
-                *(json.dumps(dict(revisions)), json.dumps(dict(broken)), now),
+                "INSERT INTO process"
+                " (id, name, role, version, revisions, broken, started_at, seen_at)"
+                " VALUES ($1, $2, $3, $4, $5::jsonb, $6::jsonb, $7, $8)"
+                " ON CONFLICT (id) DO UPDATE SET revisions = excluded.revisions,"
+                " broken = excluded.broken, seen_at = excluded.seen_at",
+                *(self._id, process_name(), self._role, __version__),
+                *(json.dumps(dict(revisions)), json.dumps(dict(broken)), self._started_at, now),
             )
             await transaction.execute("DELETE FROM process WHERE seen_at < $1", now - _FORGOTTEN)
 
@@ -85,20 +103,41 @@ class Processes:
 
     async def others(self) -> list[Process]:
         """Return every other process that lives, by name."""
+        found = [one for one in await self.everyone() if one.id != self._id and self.lives(one)]
+        return sorted(found, key=lambda one: (one.name, one.id))
+
+    async def everyone(self) -> list[Process]:
+        """Return every process, this one included, and those that are silent, by their start."""
         if self._alone:
-            return []
-        rows = await self._database.fetch(
-            "SELECT name, role, revisions, broken, seen_at FROM process"
-            " WHERE id <> $1 AND seen_at > $2 ORDER BY name, id",
-            *(self._id, self._clock() - SILENT),
-        )
+            return [self._itself()]
+        rows = await self._database.fetch("SELECT * FROM process ORDER BY started_at, id")
         return [_process(row) for row in rows]
+
+    def lives(self, process: Process) -> bool:
+        """Tell whether a process is to be reckoned with."""
+        return process.seen_at > self._clock() - SILENT
+
+    def _itself(self) -> Process:
+        now = self._clock()
+        return Process(
+            id=self._id,
+            name=process_name(),
+            role=self._role,
+            version=__version__,
+            started_at=self._started_at,
+            seen_at=now,
+            revisions={},
+            broken={},
+        )
 
 
 def _process(row: Row) -> Process:
     return Process(
+        id=read_id(row["id"]),
         name=row["name"],
         role=row["role"],
+        version=row["version"],
+        started_at=read_timestamp(row["started_at"]),
         seen_at=read_timestamp(row["seen_at"]),
         revisions=_object(row["revisions"]),
         broken=_object(row["broken"]),

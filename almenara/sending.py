@@ -23,7 +23,7 @@ from almenara.drilling import Driller
 from almenara.egress import Egress, configure
 from almenara.errors import ConfigurationError
 from almenara.ledger import Ledger
-from almenara.loader import Plugins, find_loose
+from almenara.loader import Plugins
 from almenara.migrations import is_empty, migrate, missing_migrations
 from almenara.processes import Processes, Role
 from almenara.queues.base import Queue
@@ -32,8 +32,9 @@ from almenara.queues.relay import RelayQueue
 from almenara.routing import Routing
 from almenara.secrets import Vault, open_vault
 from almenara.settings import Settings
+from almenara.tallies import Tallies
 from almenara.telemetry import get_logger
-from almenara.watch import LOOK_SECONDS, Watch
+from almenara.watch import LOOK_SECONDS, Watch, check_plugin_files
 
 log = get_logger("app")
 
@@ -140,6 +141,7 @@ class Sending:
     instances: Instances
     driller: Driller
     processes: Processes
+    tallies: Tallies
 
 
 @asynccontextmanager
@@ -179,7 +181,7 @@ async def sending(
         configure(egress)
         stack.callback(configure, None)
         stack.push_async_callback(egress.close)
-        await asyncio.to_thread(_check_plugin_files, settings)
+        await asyncio.to_thread(check_plugin_files, settings)
         plugins = Plugins(settings.plugins_dir, strict=settings.strict)
         await asyncio.to_thread(plugins.load)
         await routing.refresh()
@@ -196,6 +198,9 @@ async def sending(
         wiring = Wiring(settings, database, ledger, routing, dispatcher, clock)
         queue = make_queue(wiring)
         await stack.enter_async_context(_counting(wiring, queue))
+        tallies = Tallies(database, ledger, clock=clock)
+        # Behind the queue at the end, so that what the drain counts is stored.
+        await stack.enter_async_context(tallies.kept())
         await queue.start()
         stack.push_async_callback(queue.drain, settings.drain_seconds)
         driller = Driller(
@@ -221,7 +226,7 @@ async def sending(
         await watch.start()
         stack.push_async_callback(watch.close)
         log.info("ready", database=database.dialect, plugin_count=len(plugins.found))
-        yield Sending(wiring, queue, plugins, vault, instances, driller, processes)
+        yield Sending(wiring, queue, plugins, vault, instances, driller, processes, tallies)
 
 
 def _counting(wiring: Wiring, queue: Queue) -> AbstractAsyncContextManager[None]:
@@ -235,18 +240,6 @@ def _counting(wiring: Wiring, queue: Queue) -> AbstractAsyncContextManager[None]
     return figures.counting(
         channels=lambda: wiring.routing.table.channels, outcomes=list(Outcome), read=read
     )
-
-
-def _check_plugin_files(settings: Settings) -> None:
-    """Tell what of the plugin directory others can change; with ``strict``, go no further."""
-    loose = find_loose(settings.plugins_dir)
-    if loose and settings.strict:
-        said = "\n".join(f"  {one.path}: {one.reason}" for one in loose)
-        raise ConfigurationError(
-            f"Plugins are code that runs with all rights of the server (ALMENARA_STRICT):\n{said}"
-        )
-    for one in loose:
-        log.warning("plugin_unsafe", path=str(one.path), reason=one.reason)
 
 
 async def prepare(settings: Settings, *, upgrade: bool = False) -> None:

@@ -14,11 +14,12 @@ from datetime import datetime
 
 from almenara.database import Transaction
 from almenara.dispatch import Instances
-from almenara.errors import UnavailableError
+from almenara.errors import ConfigurationError, UnavailableError
 from almenara.ledger import Ledger
-from almenara.loader import Change, Loose, Plugins, news_of
+from almenara.loader import Change, Loose, Plugins, find_loose, news_of
 from almenara.news import News
 from almenara.processes import REPORT_SECONDS, Processes
+from almenara.settings import Settings
 from almenara.telemetry import get_logger
 
 log = get_logger("watch")
@@ -27,6 +28,22 @@ log = get_logger("watch")
 LOOK_SECONDS = 1.0
 #: At the end, the thread and the database are waited for no longer than this, in seconds.
 _ENDING_SECONDS = 2.0
+
+
+def check_plugin_files(settings: Settings) -> None:
+    """Tell what of the plugin directory others can change; with ``strict``, go no further.
+
+    Raises:
+        ConfigurationError: with ``strict``, others can.
+    """
+    loose = find_loose(settings.plugins_dir)
+    if loose and settings.strict:
+        said = "\n".join(f"  {one.path}: {one.reason}" for one in loose)
+        raise ConfigurationError(
+            f"Plugins are code that runs with all rights of the server (ALMENARA_STRICT):\n{said}"
+        )
+    for one in loose:
+        log.warning("plugin_unsafe", path=str(one.path), reason=one.reason)
 
 
 class Watch:

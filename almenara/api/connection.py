@@ -26,6 +26,9 @@ LARGEST_HEADER, MOST_HEADERS = 65_536, 100
 #: A request's address, and the query in it.
 LONGEST_URL, LONGEST_QUERY = 8_192, 4_096
 
+#: Where a request's ASGI scope has what hangs up at once, whatever is still to be written.
+ABORT = "almenara.abort"
+
 #: So many bytes of an answer are held back for what follows them, at the most.
 _GATHERED = 65_536
 
@@ -102,6 +105,11 @@ class _Gathering:
         self.flush()
         self._transport.close()
 
+    def abort(self) -> None:
+        """Write nothing more, and close."""
+        self._parts, self._size = [], 0
+        self._transport.abort()
+
     def flush(self) -> None:
         """Write now what was held back."""
         if self._parts:
@@ -170,6 +178,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        cast("dict[str, Any]", self.scope)[ABORT] = self._writes.abort
         self._stage = _Stage.HEADER
         self._header_size = self._lines_size = 0
 

@@ -34,6 +34,8 @@ from almenara.operate import Operator
 from almenara.processes import Processes
 from almenara.queues.base import Queue
 from almenara.replay import Replays
+from almenara.stream import Stream
+from almenara.tallies import Tallies
 from almenara.uploads import Uploads
 
 
@@ -57,6 +59,8 @@ class Parts:
     plugins: Plugins
     processes: Processes
     backlog: Backlog
+    tallies: Tallies
+    stream: Stream
     database: Database
     ledger: Ledger
     queue: Queue

@@ -119,9 +119,7 @@ async def list_messages(
         within=reader.topics,
     )
     page = await parts.log.messages(filters, cursor=cursor, limit=limit)
-    return MessagePage(
-        data=[MessageOut(**_fields(row)) for row in page.rows], next_cursor=page.next_cursor
-    )
+    return MessagePage(data=[message_out(row) for row in page.rows], next_cursor=page.next_cursor)
 
 
 @router.get("/messages/{id}", responses=problems(404))
@@ -179,6 +177,11 @@ async def resend_message(
     """Send again what of a message failed or was cancelled, as new deliveries."""
     await parts.operator.resend_message(message_id, sent_too=sent_too, by=manager.subject)
     return story_out(await parts.log.story(message_id))
+
+
+def message_out(message: Message) -> MessageOut:
+    """Write one message as lists have it."""
+    return MessageOut(**_fields(message))
 
 
 def story_out(story: Story) -> MessageStory:

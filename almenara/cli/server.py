@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -166,7 +167,9 @@ async def _serve(
             if not worker:
                 announce(settings, listener.getsockname()[1])
             settle_down()
-            await _server(config, worker=worker).serve(sockets=[listener])
+            await _server(config, worker=worker, stopping=parts.stream.end).serve(
+                sockets=[listener]
+            )
         get_logger("app").info("stopping")
 
 
@@ -179,8 +182,14 @@ def _room_for_connections() -> int:
     return max(soft, wanted) // 2
 
 
-def _server(config: uvicorn.Config, *, worker: bool) -> uvicorn.Server:
-    """Make a server that leaves signals to us: uvicorn would die of its own before the drain."""
+def _server(
+    config: uvicorn.Config, *, worker: bool, stopping: Callable[[], None]
+) -> uvicorn.Server:
+    """Make a server that leaves signals to us; uvicorn would die of its own before the drain.
+
+    Args:
+        stopping: ends the answers that have no end of their own.
+    """
     import contextlib
     from collections.abc import Iterator
 
@@ -201,11 +210,15 @@ def _server(config: uvicorn.Config, *, worker: bool) -> uvicorn.Server:
             if self.should_exit:
                 # Asked twice: at once. What is under way is found again at the next start.
                 os._exit(1)
-            self.should_exit = True
+            self._end()
 
         def end_alone(self) -> None:
             asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+            self._end()
+
+        def _end(self) -> None:
             self.should_exit = True
+            stopping()
 
     return Server(config)
 

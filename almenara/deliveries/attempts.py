@@ -145,7 +145,8 @@ async def rescue(
     clock = present(transaction, "$2")
     rows = await transaction.fetch(
         f"""
-        SELECT delivery.*, channel.on_unknown FROM delivery
+        SELECT delivery.*, channel.on_unknown, message.topic FROM delivery
+        JOIN message ON message.id = delivery.message_id
         LEFT JOIN channel ON channel.name = delivery.channel
         WHERE delivery.status = 'sending' AND (delivery.lease_until < {clock} OR $1 = 1)
         ORDER BY delivery.id
@@ -182,4 +183,5 @@ def _unknown(row: Row, now: datetime) -> Result:
         retry_step=claim.retry_step,
         death_count=death_count,
         error="The process that made this attempt ended; whether it was sent is not known.",
+        topic=row["topic"],
     )

@@ -146,6 +146,8 @@ class Result:
     error: str | None = None
     reference: str | None = None
     detail: str | None = None
+    #: Its message's, where it was read for the figures.
+    topic: str | None = None
 
 
 def roll_up(

@@ -153,8 +153,12 @@ class Dispatcher:
         await self._instances.close_retired()
         return ended, built[0].secrets if built else frozenset()
 
-    async def record(self, result: Result) -> None:
-        """Record a result, trying as often as it takes: a late one moves nothing, by its fence."""
+    async def record(self, result: Result, *, topic: str | None = None) -> None:
+        """Record a result, trying as often as it takes: a late one moves nothing, by its fence.
+
+        Args:
+            topic: its message's, for the figures.
+        """
         wait = 0.05
         while True:
             try:
@@ -167,7 +171,13 @@ class Dispatcher:
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, _LONGEST_RECORDING_WAIT)
         seconds = (result.finished_at - result.claim.started_at).total_seconds()
-        figures.count_attempt(result.claim.channel, result.outcome.value, seconds)
+        figures.count_attempt(
+            result.claim.channel,
+            result.outcome.value,
+            seconds,
+            topic=topic,
+            reason=result.reason and result.reason.value,
+        )
         log.info(
             "attempt_made",
             message_id=str(result.claim.message_id),

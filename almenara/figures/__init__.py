@@ -23,6 +23,13 @@ from almenara.figures.described import (
     Key,
 )
 from almenara.figures.sharing import Counted, everyone, make_places, publish, take_place
+from almenara.figures.tallying import (
+    TAKEN,
+    Series,
+    forget_series,
+    put_back_tallies,
+    take_tallies,
+)
 from almenara.figures.ticking import counting
 from almenara.figures.writing import CONTENT_TYPE, write
 
@@ -36,17 +43,22 @@ __all__ = [
     "PENDING",
     "SLOTS",
     "SLOTS_TAKEN",
+    "TAKEN",
     "Counted",
     "Described",
     "Key",
+    "Series",
     "count_attempt",
     "count_batch",
     "count_rescued",
     "counting",
     "everyone",
+    "forget_series",
     "keep_channels",
     "make_places",
     "publish",
+    "put_back_tallies",
     "take_place",
+    "take_tallies",
     "write",
 ]

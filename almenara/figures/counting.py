@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from almenara.figures.described import (
@@ -17,6 +17,7 @@ from almenara.figures.described import (
     RESCUED,
     Key,
 )
+from almenara.figures.tallying import TAKEN, tally
 
 
 class Histogram:
@@ -47,15 +48,34 @@ gauges: Final[dict[str, Callable[[], float]]] = {}
 _batches, _commits, _lags = (histograms[name,] for name in (BATCHES, COMMITS, LAGS))
 
 
-def count_batch(size: int, accepted_count: int, seconds: float) -> None:
-    """Count a transaction of the ledger that was committed."""
-    counters[ACCEPTED,] += accepted_count
+def count_batch(size: int, accepted: Sequence[str | None], seconds: float) -> None:
+    """Count a transaction of the ledger that was committed.
+
+    Args:
+        accepted: the topic of each message that it stored for a sender.
+    """
+    counters[ACCEPTED,] += len(accepted)
+    for topic in accepted:
+        tally(topic, "", TAKEN, None)
     _batches.observe(size)
     _commits.observe(seconds)
 
 
-def count_attempt(channel: str, outcome: str, seconds: float) -> None:
-    """Count an attempt that was recorded."""
+def count_attempt(
+    channel: str,
+    outcome: str,
+    seconds: float,
+    *,
+    topic: str | None = None,
+    reason: str | None = None,
+) -> None:
+    """Count an attempt that was recorded.
+
+    Args:
+        topic: its message's.
+        reason: why its delivery failed or is held, if it does.
+    """
+    tally(topic, channel, outcome, reason)
     key = (ATTEMPTS, channel, outcome)
     counters[key] = counters.get(key, 0) + 1
     of_channel = histograms.get((DURATIONS, channel))
@@ -64,8 +84,11 @@ def count_attempt(channel: str, outcome: str, seconds: float) -> None:
     of_channel.observe(seconds if seconds > 0 else 0.0)
 
 
-def count_rescued(channel: str, outcome: str) -> None:
+def count_rescued(
+    channel: str, outcome: str, *, topic: str | None = None, reason: str | None = None
+) -> None:
     """Count a delivery that was taken back; how long its attempt took is not known."""
+    tally(topic, channel, outcome, reason)
     counters[RESCUED,] += 1
     key = (ATTEMPTS, channel, outcome)
     counters[key] = counters.get(key, 0) + 1

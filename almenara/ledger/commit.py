@@ -18,7 +18,7 @@ from almenara import figures
 from almenara.database import Database, Transaction
 from almenara.database.faults import Fault, classify
 from almenara.errors import UnavailableError
-from almenara.ledger.idempotency import stored_count
+from almenara.ledger.idempotency import stored_topics
 from almenara.ledger.operations import record_results
 from almenara.news import News
 from almenara.telemetry import get_logger
@@ -169,7 +169,8 @@ class Ledger:
         else:
             seconds = time.perf_counter() - begun
             self.committed_count += 1
-            figures.count_batch(len(batch), stored_count(answers), seconds)
+            stored = stored_topics((entry.payload for entry in batch), answers)
+            figures.count_batch(len(batch), stored, seconds)
             for entry, answer in zip(batch, answers, strict=True):
                 if not entry.future.done():
                     entry.future.set_result(answer)

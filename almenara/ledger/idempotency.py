@@ -6,9 +6,10 @@ loses; only the winner's message is inserted. A key lives as long as its message
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 from uuid import UUID
 
 from almenara.database import Transaction, read_id
@@ -38,9 +39,17 @@ class Accepted:
     message_id: UUID
 
 
-def stored_count(answers: Sequence[object]) -> int:
-    """Count the messages that were stored, among the answers to a whole batch."""
-    return sum(type(one) is Accepted and one.acceptance is Acceptance.STORED for one in answers)
+def stored_topics(payloads: Iterable[Any], answers: Iterable[object]) -> list[str | None]:
+    """Return the topics of the messages that were stored, among the answers to a whole batch.
+
+    Args:
+        payloads: what was answered, in the same order.
+    """
+    return [
+        payload.message.topic
+        for payload, one in zip(payloads, answers, strict=True)
+        if type(one) is Accepted and one.acceptance is Acceptance.STORED
+    ]
 
 
 async def keep_keys(transaction: Transaction, plans: Sequence[Plan]) -> dict[UUID, Accepted]:

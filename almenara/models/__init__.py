@@ -11,6 +11,7 @@ from almenara.models.configuration import Channel, ChannelState, Configuration, 
 from almenara.models.ids import lowest_id, new_id
 from almenara.models.log import Attempt, Delivery, IdempotencyKey, Message, Replay
 from almenara.models.process import Process
+from almenara.models.tally import Tally
 
 __all__ = [
     "AttachmentChunk",
@@ -26,6 +27,7 @@ __all__ = [
     "Message",
     "Process",
     "Replay",
+    "Tally",
     "Topic",
     "TopicChannel",
     "lowest_id",

@@ -18,6 +18,8 @@ class Process(Model):
     revisions = fields.JSONField[dict[str, str]](null=True)
     #: The reason of each that it has broken, by qualified name, or by directory.
     broken = fields.JSONField[dict[str, str]](null=True)
+    #: Of Almenara; ``None``: an older one, which did not say.
+    version = fields.CharField(max_length=64, null=True)
     started_at = fields.DatetimeField()
     #: When it reported itself last.
     seen_at = fields.DatetimeField()

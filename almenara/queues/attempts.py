@@ -92,11 +92,11 @@ class Attempts:
                 self.lingering_count += 1
                 attempted.lingering.add_done_callback(partial(self._lingered, channel))
         if attempted.result is not None:
-            await self._record(attempted.result)
+            await self._record(attempted.result, ready.message.topic)
 
-    async def _record(self, result: Result) -> None:
+    async def _record(self, result: Result, topic: str | None) -> None:
         try:
-            await self._dispatcher.record(result)
+            await self._dispatcher.record(result, topic=topic)
         except Exception:
             # As above: the rescue writes what is known, which is nothing.
             log.exception("result_not_recorded", delivery_id=str(result.claim.delivery_id))

@@ -67,7 +67,7 @@ class InlineQueue:
         for ready in await self._dispatcher.read(claims):
             result = (await self._dispatcher.attempt(ready)).result
             if result is not None:
-                await self._dispatcher.record(result)
+                await self._dispatcher.record(result, topic=ready.message.topic)
                 results.append(result)
         return results
 

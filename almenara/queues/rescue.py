@@ -55,7 +55,12 @@ class Rescue:
             except_for=self._leases.delivery_ids(),
         )
         for result in await self._ledger.write(rescue_orphans, request, urgent=True):
-            figures.count_rescued(result.claim.channel, result.outcome.value)
+            figures.count_rescued(
+                result.claim.channel,
+                result.outcome.value,
+                topic=result.topic,
+                reason=result.reason and result.reason.value,
+            )
             log.warning(
                 "delivery_rescued",
                 delivery_id=str(result.claim.delivery_id),

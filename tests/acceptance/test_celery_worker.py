@@ -83,6 +83,8 @@ async def test_workers_send_what_the_api_accepts(
             ]
             stories = [await client.final(one) for one in ids]
             ready = await client.get("/readyz")
+            items = (await client.get("/v1/workers")).body["items"]
+    assert sorted(one["kind"] for one in items) == ["server", "worker", "worker"]
     assert {story["status"] for story in stories} == {"sent"}
     assert {len(story["deliveries"][0]["attempts"]) for story in stories} == {1}
     kinds = author.kinds()
@@ -109,6 +111,9 @@ async def test_sigterm_lets_what_is_under_way_end(
         # Anew: the server hangs up on a connection that was silent for as long as that took.
         async with client_of(server) as client:
             story = await client.final(message)
+            [counted] = (await client.get("/v1/stats")).body["attempts"]
+    # What a worker counted, the server shows.
+    assert (counted["channel"], counted["outcome"], sum(counted["counts"])) == ("told", "sent", 1)
     assert code == 0, worker.output
     assert [one["outcome"] for one in story["deliveries"][0]["attempts"]] == ["sent"]
     assert len(author.traces()) == 1

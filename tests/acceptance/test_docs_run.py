@@ -187,11 +187,20 @@ async def _told(reader: Reader, command: str) -> str | None:
 
 
 async def test_the_page_on_watching_shows_what_was_counted(tmp_path: Path) -> None:
-    look, fleet, see = blocks(read("docs/howto/watch-it.md"), "sh")
+    look, fleet, charts, live, see = blocks(read("docs/howto/watch-it.md"), "sh")
     with ServerProcess(tmp_path) as server:
         reader = Reader(server, tmp_path)
         assert 'almenara_deliveries_pending{channel="log"} 0.0' in await reader.type(look)
         seen = await reader.type(see)
+        charted = await reader.type(charts)
+        # It has no end of its own.
+        heard = f"{live.text.rstrip()} -m 4 || test $? = 28"
+        told = await reader.type(
+            Block("sh", f"(sleep 1; almenara send hello Live >sent) & {heard}")
+        )
+    assert '"step_seconds":60' in charted
+    assert '"kind":"server"' in charted
+    assert re.search(r'event: message\nid: .+\ndata: {"id":".+"description":"Live"', told)
     assert "almenara_messages_accepted_total 1.0" in seen
     assert re.search(r'channel="log",outcome="sent"} 1\.0', seen)
     # `tests/acceptance/test_metrics_shared.py` starts one.

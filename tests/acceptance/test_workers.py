@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.acceptance.test_crash import begin, client_of
 from tests.plugins.author import Author
 from tests.processes import ServerProcess
 from tests.serving import until
+from tests.told import listening
 
 # One after another: each fills the machine with processes of its own.
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(90), pytest.mark.xdist_group("processes")]
@@ -91,10 +93,18 @@ async def test_several_processes_share_one_port_and_one_that_dies_is_started_aga
         [died] = said(server, "worker_died")
         assert (died["worker"], died["ended_by"]) == (first, "signal SIGKILL")
         await until(answer_all(server, {second, pids(server)[2]}), 30)
-        async with client_of(server) as client:
+        async with client_of(server) as client, AsyncExitStack() as stack:
+            # Of so many, each process has some.
+            told = [await stack.enter_async_context(listening(server.url)) for _ in range(8)]
             accepted = await client.post("/v1/messages", {"topic": "hello", "description": "x"})
             assert (await client.final(accepted.body["id"]))["status"] == "sent"
-        server.send_signal(signal.SIGTERM)
+            for each in told:
+                await each.until(lambda one: one["status"] == "sent")
+            items = (await client.get("/v1/workers")).body["items"]
+            assert {second, pids(server)[2]} <= {one["pid"] for one in items if one["alive"]}
+            server.send_signal(signal.SIGTERM)
+            # Nobody waits for those who listen, and they know why it ends.
+            assert {(await each.to_the_end())[-1] for each in told} == {"end"}
         assert await asyncio.to_thread(server.wait) == 0
         assert await have_ended(pids(server))()
     wrote = {line["process"].partition("@")[0] for line in said(server, "ready")}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from almenara import __version__
 from almenara.database import Database
 from almenara.processes import SILENT, Processes, Role
 from almenara.settings import Settings
@@ -52,12 +54,24 @@ async def test_others_read_what_a_process_reported_last(database: Database) -> N
     if database.dialect == "sqlite":
         # One process serves it: there is nobody to tell.
         assert (await server.others(), await rows(database)) == ([], 0)
+        [alone] = await server.everyone()
+        assert (alone.name, alone.role, alone.started_at) == (process_name(), "server", NOW)
+        assert server.lives(alone)
         await server.leave()
         return
     [one] = await server.others()
     assert (one.name, one.role, one.seen_at) == (process_name(), "worker", NOW)
     assert (one.revisions, one.broken) == ({"sms.Sms": "2"}, {"fax": "Half a line."})
     assert [one.role for one in await worker.others()] == ["server"]
+    everyone = await server.everyone()
+    assert [(one.role, one.version) for one in everyone] == [
+        ("server", __version__),
+        ("worker", __version__),
+    ]
+    assert all(one.pid == os.getpid() and one.host for one in everyone)
+    clock.now += SILENT
+    assert not any(server.lives(one) for one in everyone)
+    clock.now = NOW
     await worker.leave()
     assert await server.others() == []
     assert await rows(database) == 1

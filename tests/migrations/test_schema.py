@@ -51,6 +51,7 @@ MODELS = (
     models.AttachmentChunk,
     models.AttachmentUse,
     models.Process,
+    models.Tally,
 )
 
 

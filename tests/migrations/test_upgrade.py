@@ -156,8 +156,18 @@ ROWS: dict[str, dict[str, Any]] = {
         "id": ONE,
         "name": "1@old",
         "role": "worker",
+        "version": "1.0.0",
         "started_at": THEN,
         "seen_at": THEN,
+    },
+    "tally": {
+        "id": ONE,
+        "minute": THEN,
+        "topic": "older",
+        "channel": "old",
+        "outcome": "sent",
+        "reason": "",
+        "count": 3,
     },
 }
 

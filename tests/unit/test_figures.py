@@ -31,7 +31,7 @@ def only() -> figures.Counted:
 
 
 def test_what_is_counted_is_told() -> None:
-    figures.count_batch(7, 5, 0.003)
+    figures.count_batch(7, [None] * 5, 0.003)
     figures.count_attempt("team", "sent", 0.02)
     figures.count_attempt("team", "sent", 30)
     # A clock that was set back meanwhile.
@@ -48,8 +48,8 @@ def test_what_is_counted_is_told() -> None:
 
 
 def test_a_value_on_the_edge_of_a_bucket_is_in_it() -> None:
-    figures.count_batch(500, 0, 1)
-    figures.count_batch(501, 0, 1)
+    figures.count_batch(500, [None] * 0, 1)
+    figures.count_batch(501, [None] * 0, 1)
     assert only().histograms[BATCHES,][0][-2:] == [1, 1]
 
 
@@ -70,12 +70,12 @@ def test_channels_begin_at_0_and_those_that_are_gone_are_forgotten() -> None:
 def test_whoever_takes_the_place_of_another_goes_on_from_there(tmp_path: Path) -> None:
     place = tmp_path / "0.json"
     figures.take_place(place)
-    figures.count_batch(2, 2, 0.1)
+    figures.count_batch(2, [None] * 2, 0.1)
     figures.count_attempt("team", "sent", 0.1)
     figures.publish()
     # As if it had died just now.
     forget_figures()
-    figures.count_batch(1, 1, 0.1)
+    figures.count_batch(1, [None] * 1, 0.1)
     figures.take_place(place)
     told = only()
     assert told.counters[ACCEPTED,] == 3
@@ -89,7 +89,7 @@ def test_the_others_are_told_too_but_of_the_dead_only_what_they_counted(tmp_path
     other = {"counters": [[[ACCEPTED], 4]], "histograms": [], "gauges": {"slots": 3}}
     for place, pid in (("0", os.getppid()), ("2", 2**22 + 1)):
         (tmp_path / f"{place}.json").write_text(json.dumps(other | {"pid": pid}))
-    figures.count_batch(1, 1, 0.1)
+    figures.count_batch(1, [None] * 1, 0.1)
     told = {one.place: one for one in figures.everyone()}
     assert {place: one.counters[ACCEPTED,] for place, one in told.items()} == {
         "0": 4,
@@ -127,7 +127,7 @@ def test_a_histogram_of_another_version_is_left_out(tmp_path: Path) -> None:
 
 def test_where_nothing_can_be_written_it_goes_on(tmp_path: Path) -> None:
     figures.take_place(tmp_path / "gone" / "0.json")
-    figures.count_batch(1, 1, 0.1)
+    figures.count_batch(1, [None] * 1, 0.1)
     figures.publish()
     assert only().counters[ACCEPTED,] == 1
 
