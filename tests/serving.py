@@ -130,7 +130,8 @@ def _application(settings: Settings) -> Iterator[FastAPI]:
 
     What it is built from is mostly the size of a body; what it works with comes from the test.
     """
-    if settings.asks_for_tokens or settings.sender_rate or settings.cors_origins:
+    own = (settings.asks_for_tokens, settings.sender_rate, settings.cors_origins)
+    if any(own) or settings.traces == "on":
         yield build(settings)
         return
     idle = _applications[(settings.max_body_bytes, settings.allowed_hosts)]
