@@ -85,7 +85,8 @@ async def accept_message(
     """Accept a message: 202 means that it is committed, synced to disk, and will be attempted.
 
     With the header `Idempotency-Key` the same key and message are stored once: a repetition is
-    answered by the first message, with `duplicate: true`.
+    answered by the first message, with `duplicate: true`. The header `traceparent` (W3C Trace
+    Context) is kept with the message.
     """
     sender.require_way(body.topic, body.channel)
     answer = await accept_body(

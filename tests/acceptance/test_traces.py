@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -17,8 +19,11 @@ from almenara.errors import ConfigurationError
 from almenara.sending import check_database, prepare, sending
 from almenara.testing import Answer
 from almenara.tracing import require_traces, tracing
+from tests.acceptance.test_docs_run import Reader
 from tests.collector import Collector
+from tests.pages import blocks, read
 from tests.plugins.author import Author
+from tests.processes import ServerProcess
 from tests.serving import Client, make_settings, served
 from tests.tokens import ISSUER, SECRET, bearer, token
 
@@ -255,3 +260,18 @@ async def test_what_breaks_in_a_span_fails_it(tmp_path: Path, collector: Collect
     assert (broken.failed, broken.attributes) == (True, {})
     assert (returned.failed, returned.attributes) == (False, {"almenara.outcome": "given_back"})
     assert b"c4nary" not in collector.raw
+
+
+@pytest.mark.unmeasured
+@pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl here")
+async def test_the_page_on_traces_shows_one(tmp_path: Path, collector: Collector) -> None:
+    turn_on, see = blocks(read("docs/howto/trace-it.md"), "sh")
+    assert {"ALMENARA_TRACES=on", "OTEL_EXPORTER_OTLP_ENDPOINT"} <= set(
+        re.findall(r"export (ALMENARA_TRACES=on|\w+)", turn_on.text)
+    )
+    with ServerProcess(tmp_path, environ={"ALMENARA_TRACES": "on"}) as server:
+        seen = await Reader(server, tmp_path).type(see)
+    # Handed in at the end of the process.
+    [accept], [attempt] = collector.named("accept"), collector.named("attempt")
+    assert f'"traceparent":"{accept.traceparent}' in seen
+    assert (accept.trace[:8], attempt.parent) == ("4bf92f35", accept.id)
