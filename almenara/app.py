@@ -106,7 +106,7 @@ def build(settings: Settings) -> FastAPI:
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "traceparent"],
             expose_headers=["Location", "Idempotency-Replayed", "Retry-After", "RateLimit"],
         )
     app.add_middleware(SafeHeaders, hosts=allowed_hosts(settings))

@@ -7,6 +7,7 @@ nothing else.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ __all__ = [
     "Attributes",
     "Span",
     "Spans",
+    "look_at_collector",
     "read_traceparent",
     "require_traces",
     "tracing",
@@ -38,6 +40,18 @@ def require_traces(settings: Settings) -> None:
     """
     if settings.traces == "on":
         _library()
+
+
+async def look_at_collector(settings: Settings) -> bool:
+    """Tell whether the collector takes spans.
+
+    Raises:
+        ConfigurationError: the extra is not installed, or a variable of OpenTelemetry's is wrong.
+    """
+    require_traces(settings)
+    from almenara.tracing.otlp import takes_spans
+
+    return await asyncio.to_thread(takes_spans)
 
 
 @asynccontextmanager

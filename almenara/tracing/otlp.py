@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final
 
@@ -37,7 +38,7 @@ from almenara.tracing.spans import Attributes, Kind
 log = get_logger("tracing")
 
 _KINDS: Final = {"accept": SpanKind.SERVER, "attempt": SpanKind.CLIENT}
-#: At the end, the last spans get so long to be handed over, in seconds.
+#: At the end the last spans, and in a check what is tried, may take so long, in seconds.
 _LAST_SECONDS = 3.0
 
 
@@ -49,18 +50,10 @@ class OtlpSpans:
     """
 
     def __init__(self) -> None:
-        # Its own lines quote headers that it cannot read, and say again and again what we say once.
-        for name in ("opentelemetry", "urllib3"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        try:
+        with _read_variables():
             self._exporter = _Exporter(OTLPSpanExporter())
             self._provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
             self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
-        except (OSError, RuntimeError, ValueError) as error:
-            raise ConfigurationError(
-                "Traces cannot be made as OpenTelemetry's variables (OTEL_*) stand: "
-                f"{type(error).__name__}; correct them, or set ALMENARA_TRACES=off."
-            ) from error
         self._tracer = self._provider.get_tracer("almenara", __version__)
 
     def begin(self, kind: Kind, parent: str | None, attributes: Attributes) -> _Begun:
@@ -150,6 +143,35 @@ class _Exporter(SpanExporter):
     def shutdown(self) -> None:
         """Try nothing again that was not taken, and close the connection."""
         self._exporter.shutdown()  # type: ignore[no-untyped-call]  # the library's, half typed
+
+
+def takes_spans() -> bool:
+    """Hand the collector a batch of nothing, and tell whether it takes that; it blocks.
+
+    Raises:
+        ConfigurationError: one of OpenTelemetry's variables cannot be used.
+    """
+    with _read_variables():
+        exporter = _Exporter(OTLPSpanExporter(timeout=_LAST_SECONDS))
+    try:
+        return exporter.export([]) is SpanExportResult.SUCCESS
+    finally:
+        exporter.shutdown()
+
+
+@contextmanager
+def _read_variables() -> Iterator[None]:
+    """Let the library read its variables, and say in a sentence of ours that one is wrong."""
+    # Its own lines quote headers that it cannot read, and say again and again what we say once.
+    for name in ("opentelemetry", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigurationError(
+            "Traces cannot be made as OpenTelemetry's variables (OTEL_*) stand: "
+            f"{type(error).__name__}; correct them, or set ALMENARA_TRACES=off."
+        ) from error
 
 
 def _context(parent: str | None) -> Context:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from almenara.check import check_set_up
 from almenara.dispatch.traced import tell_result
 from almenara.errors import ConfigurationError
 from almenara.sending import check_database, prepare, sending
@@ -260,6 +261,24 @@ async def test_what_breaks_in_a_span_fails_it(tmp_path: Path, collector: Collect
     assert (broken.failed, broken.attributes) == (True, {})
     assert (returned.failed, returned.attributes) == (False, {"almenara.outcome": "given_back"})
     assert b"c4nary" not in collector.raw
+
+
+async def test_a_check_says_whether_the_collector_takes_them(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def look() -> tuple[str, str]:
+        findings = await check_set_up(make_settings(tmp_path, traces="on"))
+        [found] = [one for one in findings if one.subject == "traces"]
+        return found.level, found.message
+
+    assert await look() == ("ok", "The collector takes them.")
+    collector.answer = Answer(401)
+    level, sentence = await look()
+    assert (level, "OTEL_EXPORTER_OTLP_ENDPOINT" in sentence) == ("warning", True)
+    monkeypatch.delitem(sys.modules, "almenara.tracing.otlp", raising=False)
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    level, sentence = await look()
+    assert (level, "pip install" in sentence) == ("error", True)
 
 
 @pytest.mark.unmeasured
