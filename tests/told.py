@@ -21,6 +21,7 @@ class Told:
 
     answer: aiohttp.ClientResponse
     ids: list[str] = field(default_factory=list)
+    comments: int = 0
 
     async def next(self) -> tuple[str, Any] | None:
         """Return the next event's kind and data; ``None``: the stream has ended."""
@@ -34,6 +35,8 @@ class Told:
                     data = value
                 elif name == "id":
                     self.ids.append(value)
+                elif not name and value:
+                    self.comments += 1
                 elif not name and kind:
                     return kind, json.loads(data)
         return None

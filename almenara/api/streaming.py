@@ -93,10 +93,10 @@ class _Events(Response):
 
 
 async def _leave_with(receive: Receive, listener: Listener) -> None:
-    """Drop a listener whose client is gone."""
+    """Let a listener go whose client has."""
     while (await receive())["type"] != "http.disconnect":
         pass
-    listener.drop()
+    listener.be_gone()
 
 
 def _nothing() -> None:

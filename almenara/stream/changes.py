@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from almenara.database import Database, Row, Transaction, read_id
@@ -62,14 +62,15 @@ class Changes:
         self._since = clock()
         #: By table, the ids of rows that are young enough to be read once more.
         self._seen: dict[str, set[object]] = {table: set() for table in NEW}
-        #: By id, where each delivery that is watched stood; ``None``: not known.
-        self._watched: dict[UUID, tuple[str, int] | None] = {}
+        #: By id, as the database has it, where each delivery that is watched stood; ``None``: not
+        #: known. To make ids of them all costs more than to read them.
+        self._watched: dict[Any, tuple[str, int] | None] = {}
 
     async def begin(self) -> None:
         """Take all that is there by now for seen."""
         for status in _OPEN_STATUSES:
             for row in await self._database.fetch(OPEN, status.value, MOST_WATCHED):
-                self._watched[read_id(row["id"])] = _state(row)
+                self._watched[row["id"]] = _state(row)
         await self.look()
 
     async def look(self) -> Found:
@@ -105,10 +106,11 @@ class Changes:
         if table == "audit":
             kind, _, thing = row["object"].partition("/")
             if kind == "delivery":
-                self._watched.setdefault(UUID(thing), None)
+                known = thing if self._database.dialect == "sqlite" else UUID(thing)
+                self._watched.setdefault(known, None)
             return [UUID(thing)] if kind == "message" else []
         if table == "delivery" and row["status"] in _OPEN_STATUSES:
-            self._watched.setdefault(read_id(row["id"]), _state(row))
+            self._watched.setdefault(row["id"], _state(row))
         return [read_id(row["id" if table == "message" else "message_id"])]
 
     async def _moved(self) -> list[UUID]:
@@ -121,12 +123,8 @@ class Changes:
         source, values = reader.rows({"id": "uuid"}, [(one,) for one in self._watched])
         rows = await reader.fetch(WATCHED.format(source=source), *values)
         before = self._watched
-        self._watched = {
-            read_id(row["id"]): _state(row) for row in rows if row["status"] in _OPEN_STATUSES
-        }
-        return [
-            read_id(row["message_id"]) for row in rows if before[read_id(row["id"])] != _state(row)
-        ]
+        self._watched = {row["id"]: _state(row) for row in rows if row["status"] in _OPEN_STATUSES}
+        return [read_id(row["message_id"]) for row in rows if before[row["id"]] != _state(row)]
 
 
 def _state(row: Row) -> tuple[str, int]:

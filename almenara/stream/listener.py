@@ -23,7 +23,7 @@ class Listener:
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._wake = asyncio.Event()
-        self._ended = self._dropped = False
+        self._ended = self._gone = False
 
     def tell(self, event: bytes) -> None:
         """Put an event on the list; a listener with too much on it is dropped instead."""
@@ -42,11 +42,15 @@ class Listener:
 
     def drop(self) -> None:
         """Forget what waits, and hang up."""
-        if not self._dropped:
-            self._ended = self._dropped = True
-            self._waiting.clear()
-            self._wake.set()
+        if not self._gone:
+            self.be_gone()
             self._hang_up()
+
+    def be_gone(self) -> None:
+        """Forget what waits; the connection has ended by itself."""
+        self._ended = self._gone = True
+        self._waiting.clear()
+        self._wake.set()
 
     async def next(self, seconds: float) -> bytes | None:
         """Return all that waits, empty if nothing comes for so long; ``None``: that was all."""

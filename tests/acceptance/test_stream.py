@@ -12,11 +12,19 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from almenara.api import streaming
 from almenara.settings import Settings
 from almenara.stream import Listener
+from tests.acceptance.test_problems import without_table
 from tests.serving import Client, make_settings, served, until
 from tests.tokens import ISSUER, SECRET, bearer, token
 from tests.told import listening
+
+
+@pytest.fixture(autouse=True)
+def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second is long for a test."""
+    monkeypatch.setattr("almenara.stream.stream.LOOK_SECONDS", 0.05)
 
 
 async def send(client: Client, topic: str = "hello", **fields: object) -> str:
@@ -47,7 +55,11 @@ async def test_a_message_is_told_as_lists_have_it_until_it_is_sent(client: Clien
     last = {one["id"]: one for one in found}
     assert last == {message_id: listed[message_id] for message_id in ids}
     assert told.ids == sorted(set(told.ids))
-    await until(lambda: nobody_listens(client))
+
+    async def nobody_looks() -> bool:
+        return client.parts.stream._task is None
+
+    await until(nobody_looks)
 
 
 async def test_what_moves_without_an_attempt_is_told_too(client: Client) -> None:
@@ -125,6 +137,28 @@ async def test_when_the_server_stops_listeners_are_told_and_let_go(client: Clien
         assert await told.next() is None
     answer = await client.get("/v1/stream")
     assert (answer.status, answer.body["code"]) == (503, "unavailable")
+
+
+async def test_who_came_with_a_token_shows_it_again_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "LONGEST_SECONDS", 0.5)
+    monkeypatch.setattr(streaming, "HEARTBEAT_SECONDS", 0.1)
+    async with served(make_settings(tmp_path, jwt_issuer=ISSUER, jwt_secret=SECRET)) as client:
+        async with listening(client.url, headers=bearer(token())) as told:
+            assert await told.to_the_end() == ["end"]
+        assert told.comments > 0
+        await until(lambda: nobody_listens(client))
+
+
+async def test_where_the_database_does_not_answer_nobody_listens(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("almenara.stream.stream._BEGIN_SECONDS", 0.5)
+    async with without_table(client, "attempt"):
+        answer = await client.get("/v1/stream")
+    assert (answer.status, answer.body["code"]) == (503, "unavailable")
+    assert client.parts.stream.listener_count == 0
 
 
 #: More than a connection takes at once, and less than may wait for a listener.

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from almenara.database import Database
+from almenara.database import Database, read_id
 from almenara.deliveries import Plan, expire
 from almenara.models import lowest_id
 from almenara.settings import Settings
@@ -110,7 +110,7 @@ async def test_only_the_newest_of_what_waits_is_watched(
     reader = Reader(database)
     await reader.changes.begin()
     newest = {one.deliveries[0].id for one in plans[2:]}
-    assert reader.changes._watched.keys() == newest
+    assert {read_id(one) for one in reader.changes._watched} == newest
 
 
 async def test_every_look_searches_by_a_key_or_an_index(tmp_path: Path) -> None:

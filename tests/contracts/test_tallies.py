@@ -12,7 +12,8 @@ import pytest
 from almenara import figures
 from almenara.database import Database
 from almenara.figures import Series, tallying
-from almenara.figures.counting import count_attempt, count_batch, count_rescued
+from almenara.figures.counting import count_attempt, count_batch, count_rescued, histograms
+from almenara.figures.described import BATCHES
 from almenara.ledger import Ledger
 from almenara.settings import Settings
 from almenara.tallies import KEPT, Tallies, reading_statement
@@ -69,7 +70,9 @@ async def test_processes_add_to_the_same_minute(database: Database) -> None:
     one.now += MINUTE
     await one.count()
     # One that is idle writes nothing.
+    batches = list(histograms[BATCHES,].counts)
     await other.tallies.write()
+    assert list(histograms[BATCHES,].counts) == batches
     assert await rows(database) == 2
     hour = await one.tallies.read("hour")
     assert (hour.start, hour.end) == (NOW - 58.5 * MINUTE, NOW + 1.5 * MINUTE)
