@@ -54,7 +54,7 @@ lock: $(LOCKER) ## pin the requirements anew, with hashes and without addresses 
 	$(LOCK) $(ARGS) pyproject.toml -o requirements.txt
 	$(LOCK) $(ARGS) --group pyproject.toml:build -c requirements.txt -o requirements-build.txt
 	$(LOCK) $(ARGS) pyproject.toml --extra celery -c requirements.txt -o requirements-celery.txt
-	$(LOCK) $(ARGS) pyproject.toml --extra celery --extra apprise --extra testing \
+	$(LOCK) $(ARGS) pyproject.toml --extra celery --extra apprise --extra testing --extra otel \
 		--group pyproject.toml:dev \
 		--group pyproject.toml:build -c requirements-celery.txt -o requirements-dev.txt
 

@@ -26,9 +26,11 @@ from almenara.routing import FoundRoute, Routing, Table, find_route
 _PLANS_ALLOWED = 5
 
 #: What of a message its sender wrote. `redact` is the topic's, and may change between a request and
-#: its repetition.
+#: its repetition; a repetition may belong to another trace.
 _WRITTEN = tuple(
-    name for name in NewMessage._fields if name not in {"id", "created_at", "sender", "redact"}
+    name
+    for name in NewMessage._fields
+    if name not in {"id", "created_at", "sender", "redact", "traceparent"}
 )
 
 #: Equal keys wait so long for the one before to be stored, in seconds.

@@ -36,6 +36,7 @@ from almenara.api.direct import Direct
 from almenara.api.errors import add_error_handlers
 from almenara.api.gate import OPEN, Gate
 from almenara.api.headers import SafeHeaders
+from almenara.api.traced import Traced
 from almenara.audit import Audit
 from almenara.auth import open_authenticator
 from almenara.backlog import Backlog
@@ -98,6 +99,8 @@ def build(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit, largest=settings.max_body_bytes)
     # It has a limit of its own. What it does not answer goes on.
     app.add_middleware(Direct, largest=settings.max_body_bytes)
+    if settings.traces == "on":
+        app.add_middleware(Traced)
     app.add_middleware(
         Gate,
         authenticator=authenticator,
@@ -110,7 +113,7 @@ def build(settings: Settings) -> FastAPI:
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "traceparent"],
             expose_headers=["Location", "Idempotency-Replayed", "Retry-After", "RateLimit"],
         )
     app.add_middleware(SafeHeaders, hosts=allowed_hosts(settings))
@@ -270,6 +273,7 @@ def _parts(behind: Sending) -> Parts:
         processes=behind.processes,
         backlog=Backlog(database, clock=clock),
         tallies=behind.tallies,
+        spans=wiring.dispatcher.spans,
         stream=Stream(database, words=streaming.stream_words()),
         database=database,
         ledger=ledger,

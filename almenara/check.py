@@ -21,6 +21,7 @@ from almenara.routing import ChannelRoute, Routing
 from almenara.secrets import Vault, open_vault
 from almenara.sending import opened, require_celery, utc_now
 from almenara.settings import Settings
+from almenara.tracing import look_at_collector
 
 
 async def check_set_up(settings: Settings) -> list[Finding]:
@@ -45,6 +46,8 @@ async def check_set_up(settings: Settings) -> list[Finding]:
     findings.append(await _tokens(settings))
     if settings.broker_url is not None:
         findings.append(await asyncio.to_thread(_broker, settings))
+    if settings.traces == "on":
+        findings.append(await _traces(settings))
     return findings
 
 
@@ -82,6 +85,18 @@ def _broker(settings: Settings) -> Finding:
     return Finding(
         "broker", "ok", f"RabbitMQ {version} answers, and has the lines in which rings wait."
     )
+
+
+async def _traces(settings: Settings) -> Finding:
+    """Try whether the collector takes spans; without it, messages go as they do."""
+    try:
+        takes_them = await look_at_collector(settings)
+    except ConfigurationError as error:
+        return Finding("traces", "error", error.message)
+    if takes_them:
+        return Finding("traces", "ok", "The collector takes them.")
+    sentence = "The collector does not take them; see OTEL_EXPORTER_OTLP_ENDPOINT and its headers."
+    return Finding("traces", "warning", sentence)
 
 
 def _plugins(plugins: Plugins) -> list[Finding]:

@@ -34,6 +34,7 @@ from almenara.secrets import Vault, open_vault
 from almenara.settings import Settings
 from almenara.tallies import Tallies
 from almenara.telemetry import get_logger
+from almenara.tracing import require_traces, tracing
 from almenara.watch import LOOK_SECONDS, Watch, check_plugin_files
 
 log = get_logger("app")
@@ -164,9 +165,10 @@ async def sending(
         upgrade: bring an older schema up to date instead of refusing it.
 
     Raises:
-        ConfigurationError: the database, its schema or the key cannot be used.
+        ConfigurationError: the database, its schema or the key cannot be used, or traces cannot.
     """
     async with AsyncExitStack() as stack:
+        spans = await stack.enter_async_context(tracing(settings))
         database = await stack.enter_async_context(opened(settings))
         # Before the tables: a set-up without a key must leave an empty database empty.
         vault = open_vault(settings)
@@ -194,6 +196,7 @@ async def sending(
             instances=instances,
             clock=clock,
             leases=Leases(lease),
+            spans=spans,
         )
         wiring = Wiring(settings, database, ledger, routing, dispatcher, clock)
         queue = make_queue(wiring)
@@ -249,8 +252,9 @@ async def prepare(settings: Settings, *, upgrade: bool = False) -> None:
         upgrade: bring an older schema up to date instead of refusing it.
 
     Raises:
-        ConfigurationError: the database, its schema or the key cannot be used.
+        ConfigurationError: the database, its schema or the key cannot be used, or traces cannot.
     """
+    require_traces(settings)
     async with opened(settings) as database:
         open_vault(settings)
         await _prepare(database, upgrade=upgrade)
@@ -260,9 +264,10 @@ async def check_database(settings: Settings) -> None:
     """Find out whether the database can be worked on as it is.
 
     Raises:
-        ConfigurationError: it cannot be reached, is empty, or its schema is another one; or the key
-            cannot be used.
+        ConfigurationError: it cannot be reached, is empty, or its schema is another one; or the
+            key, or traces, cannot be used.
     """
+    require_traces(settings)
     async with opened(settings) as database:
         open_vault(settings)
         if await is_empty(database):

@@ -36,7 +36,7 @@ MISSING_SERVERS = "almenara/missing_servers"
 FOUND_BY_A_WORKER = "almenara"
 
 _UNIT = Path(__file__).parent / "unit"
-_FOREIGN = ("ALMENARA_", "MAIL_", "SLACK_", "WEBHOOK_")
+_FOREIGN = ("ALMENARA_", "MAIL_", "OTEL_", "SLACK_", "WEBHOOK_")
 _missing: Counter[Server] = Counter()
 _left_behind: list[str] = []
 

@@ -43,6 +43,7 @@ NEVER_PARTS = frozenset({"notification", "alert", "destination", "integration", 
 SINGLE_HOMES = {
     "celery": "almenara/queues/celery.py",
     "jwt": "almenara/auth/jose.py",
+    "opentelemetry": "almenara/tracing/otlp.py",
     "prometheus_client": "almenara/figures/writing.py",
 }
 
@@ -110,7 +111,7 @@ def missing_captions(root: Path) -> Iterator[str]:
 
 
 def stray_libraries(root: Path) -> Iterator[str]:
-    """Celery, the JWT library and the one for metrics are each known to one file."""
+    """Celery, OpenTelemetry, and the libraries for JWT and metrics: each is known to one file."""
     for path in python_files(root, "almenara/"):
         for node, module in _imports(_parse(path)):
             home = SINGLE_HOMES.get(module.split(".")[0])

@@ -130,8 +130,8 @@ def _application(settings: Settings) -> Iterator[FastAPI]:
 
     What it is built from is mostly the size of a body; what it works with comes from the test.
     """
-    special = (settings.asks_for_tokens, settings.sender_rate, settings.cors_origins)
-    if any(special) or not settings.console:
+    own = (settings.asks_for_tokens, settings.sender_rate, settings.cors_origins)
+    if any(own) or not settings.console or settings.traces == "on":
         yield build(settings)
         return
     idle = _applications[(settings.max_body_bytes, settings.allowed_hosts)]

@@ -148,6 +148,7 @@ def _pins(name: str) -> dict[str, str]:
         ("requirements-celery.txt", PROJECT["project"]["optional-dependencies"]["celery"]),
         ("requirements-dev.txt", PROJECT["project"]["dependencies"]),
         ("requirements-dev.txt", PROJECT["project"]["optional-dependencies"]["apprise"]),
+        ("requirements-dev.txt", PROJECT["project"]["optional-dependencies"]["otel"]),
         ("requirements-dev.txt", PROJECT["dependency-groups"]["build"]),
         ("requirements-dev.txt", PROJECT["dependency-groups"]["dev"]),
     ],

@@ -27,6 +27,7 @@ from almenara.api.message_bodies import (
     MessageIn,
 )
 from almenara.api.problems import BODY, problems
+from almenara.api.traced import TRACED, Traceparent
 from almenara.auth import Principal
 from almenara.deliveries import MessageStatus, NewDelivery, NewMessage
 from almenara.errors import AlmenaraError, InvalidInputError
@@ -77,15 +78,20 @@ async def accept_message(
     parts: PartsNeeded,
     sender: Sender,
     response: Response,
+    *,
+    traceparent: Traceparent,
     key: IdempotencyKey = None,
 ) -> AcceptedOut:
     """Accept a message: 202 means that it is committed, synced to disk, and will be attempted.
 
     With the header `Idempotency-Key` the same key and message are stored once: a repetition is
-    answered by the first message, with `duplicate: true`.
+    answered by the first message, with `duplicate: true`. The header `traceparent` (W3C Trace
+    Context) is kept with the message.
     """
     sender.require_way(body.topic, body.channel)
-    answer = await accept_body(body, body.topic, parts, sender, channel=body.channel, key=key)
+    answer = await accept_body(
+        body, body.topic, parts, sender, channel=body.channel, key=key, traceparent=traceparent
+    )
     return await _answer(answer, parts, response)
 
 
@@ -96,14 +102,16 @@ router.add_api_route(
     status_code=202,
     responses=problems(*BODY),
     route_class_override=MessageRoute,
-    openapi_extra=FORM,
+    openapi_extra=FORM | TRACED,
 )
 
 
-async def accept_batch(body: BatchIn, parts: PartsNeeded, sender: Sender) -> BatchOut:
+async def accept_batch(
+    body: BatchIn, parts: PartsNeeded, sender: Sender, traceparent: Traceparent
+) -> BatchOut:
     """Accept up to a hundred messages; each is accepted or refused on its own, in order."""
     # At once, so that they share a commit.
-    items = [_accept_item(item, parts, sender) for item in body.messages]
+    items = [_accept_item(item, parts, sender, traceparent) for item in body.messages]
     return BatchOut(data=await asyncio.gather(*items))
 
 
@@ -113,6 +121,7 @@ router.add_api_route(
     methods=["POST"],
     responses=problems(*BODY),
     route_class_override=BatchRoute,
+    openapi_extra=TRACED,
 )
 
 
@@ -123,6 +132,7 @@ async def accept_on_topic(
     sender: Sender,
     response: Response,
     *,
+    traceparent: Traceparent,
     template: TemplateName = None,
     key: IdempotencyKey = None,
 ) -> AcceptedOut:
@@ -133,7 +143,8 @@ async def accept_on_topic(
     """
     del template  # the route has read the body by it already
     sender.require_way(name, None)
-    return await _answer(await accept_body(body, name, parts, sender, key=key), parts, response)
+    answer = await accept_body(body, name, parts, sender, key=key, traceparent=traceparent)
+    return await _answer(answer, parts, response)
 
 
 router.add_api_route(
@@ -143,7 +154,7 @@ router.add_api_route(
     status_code=202,
     responses=problems(*BODY),
     route_class_override=ForeignRoute,
-    openapi_extra=FORM,
+    openapi_extra=FORM | TRACED,
 )
 
 
@@ -194,11 +205,12 @@ async def accept_body(
     *,
     channel: str | None = None,
     key: str | None = None,
+    traceparent: str | None = None,
 ) -> Answer:
     """Store what a message brings, then the message."""
     uploads = uploads_of(body.attachments)
     files = await parts.uploads.store(uploads) if uploads else ()
-    content = body.content(topic, sender=sender.subject, attachments=files)
+    content = body.content(topic, sender=sender.subject, attachments=files, traceparent=traceparent)
     return await parts.acceptor.accept(content, channel=channel, key=key)
 
 
@@ -207,13 +219,21 @@ async def _answer(answer: Answer, parts: Parts, response: Response) -> AcceptedO
     return await accepted_out(answer, parts)
 
 
-async def _accept_item(item: Any, parts: Parts, sender: Principal) -> BatchItem:
+async def _accept_item(
+    item: Any, parts: Parts, sender: Principal, traceparent: str | None
+) -> BatchItem:
     try:
         check_value(item)
         body = BatchItemIn.model_validate(item)
         sender.require_way(body.topic, body.channel)
         answer = await accept_body(
-            body, body.topic, parts, sender, channel=body.channel, key=body.idempotency_key
+            body,
+            body.topic,
+            parts,
+            sender,
+            channel=body.channel,
+            key=body.idempotency_key,
+            traceparent=traceparent,
         )
     except ValidationError as error:
         errors = field_errors(error.errors(include_input=False, include_url=False))

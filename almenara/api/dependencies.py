@@ -36,6 +36,7 @@ from almenara.queues.base import Queue
 from almenara.replay import Replays
 from almenara.stream import Stream
 from almenara.tallies import Tallies
+from almenara.tracing import Spans
 from almenara.uploads import Uploads
 
 
@@ -61,6 +62,8 @@ class Parts:
     backlog: Backlog
     tallies: Tallies
     stream: Stream
+    #: ``None``: tracing is off.
+    spans: Spans | None
     database: Database
     ledger: Ledger
     queue: Queue

@@ -24,14 +24,16 @@ from almenara.api.body import UnreadableBodyError, check_value, parse_json
 from almenara.api.dependencies import Parts
 from almenara.api.errors import answer_error
 from almenara.api.message_bodies import KEY_PATTERN, LONGEST_KEY, MessageIn
+from almenara.api.traced import NAME as TRACEPARENT
 from almenara.auth import Principal, Scope
 from almenara.errors import AlmenaraError
+from almenara.tracing import read_traceparent
 
 _PATH: Final = "/v1/messages"
 #: The largest body that is read at once, in bytes.
 _SMALL: Final = 65_536
 _ENCODINGS: Final = frozenset({b"content-encoding", b"transfer-encoding"})
-_READ: Final = _ENCODINGS | {b"content-type", b"content-length", b"idempotency-key"}
+_READ: Final = _ENCODINGS | {b"content-type", b"content-length", b"idempotency-key", TRACEPARENT}
 _KEY: Final = re.compile(KEY_PATTERN.encode())
 _STATUS: Final = 202
 _write = AcceptedOut.__pydantic_serializer__.to_json
@@ -47,6 +49,7 @@ class _Asked(NamedTuple):
     body: MessageIn
     sender: Principal
     key: str | None
+    traceparent: str | None
 
 
 class Direct:
@@ -67,17 +70,17 @@ class Direct:
             return
         read: list[Message] = []
         try:
-            key = _read_headers(scope, self._largest)
+            key, traceparent = _read_headers(scope, self._largest)
             body = _read_body(await _receive_whole(receive, read))
-            asked = _Asked(body, _allowed(scope, body), key)
+            asked = _Asked(body, _allowed(scope, body), key, traceparent)
         except (_OtherWayError, UnreadableBodyError, ValidationError, AlmenaraError):
             await self._app(scope, _again(read, receive), send)
             return
         await _answer(scope, receive, send, asked)
 
 
-def _read_headers(scope: AsgiScope, largest: int) -> str | None:
-    """Return the idempotency key, where the headers are such as nearly everybody writes."""
+def _read_headers(scope: AsgiScope, largest: int) -> tuple[str | None, str | None]:
+    """Return the idempotency key and the trace, where headers are as nearly everybody's."""
     found: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
         if name in _READ:
@@ -95,7 +98,8 @@ def _read_headers(scope: AsgiScope, largest: int) -> str | None:
     key = found.get(b"idempotency-key")
     if key is not None and (len(key) > LONGEST_KEY or not _KEY.fullmatch(key)):
         raise _OtherWayError
-    return None if key is None else key.decode("ascii")
+    traceparent = read_traceparent(found.get(TRACEPARENT))
+    return None if key is None else key.decode("ascii"), traceparent
 
 
 async def _receive_whole(receive: Receive, read: list[Message]) -> bytes:
@@ -138,9 +142,11 @@ def _again(read: list[Message], receive: Receive) -> Receive:
 
 async def _answer(scope: AsgiScope, receive: Receive, send: Send, asked: _Asked) -> None:
     parts: Parts = scope["app"].state.parts
-    body, sender, key = asked
+    body, sender, key, traceparent = asked
     try:
-        answer = await accept_body(body, body.topic, parts, sender, channel=body.channel, key=key)
+        answer = await accept_body(
+            body, body.topic, parts, sender, channel=body.channel, key=key, traceparent=traceparent
+        )
         content = _write(await accepted_out(answer, parts))
     except AlmenaraError as error:
         response = await answer_error(Request(scope), error)

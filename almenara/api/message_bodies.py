@@ -108,11 +108,13 @@ class MessageBody(StrictModel):
         *,
         sender: str | None = None,
         attachments: Sequence[AttachedFile] = (),
+        traceparent: str | None = None,
     ) -> NewMessage:
         """Return the message as accepting takes it.
 
         Args:
             attachments: what it brings, which is stored already.
+            traceparent: the context of its trace.
         """
         return NewMessage(
             id=new_id(),
@@ -132,6 +134,7 @@ class MessageBody(StrictModel):
             send_at=self.send_at,
             expires_at=self.expires_at,
             collapse_key=self.collapse_key,
+            traceparent=traceparent,
         )
 
 

@@ -62,6 +62,8 @@ class MessageOut(BaseModel):
     collapse_key: str | None
     #: When its texts were dropped, because its topic asks for it; the facts stay.
     redacted_at: datetime | None
+    #: The trace that it belongs to (W3C Trace Context): its sender's, if that sent one.
+    traceparent: str | None
     created_at: datetime
 
 

@@ -109,7 +109,8 @@ def check(as_json: AsJson = False) -> None:
     """Say what is wrong with this set-up, and what to do about it, before serving.
 
     It looks at the plugins, the disk, the tokens, the database, the clock, the versions, the key,
-    every channel and topic, and the broker. Ends with 1 when it found an error, not for warnings.
+    every channel and topic, the broker, and who takes traces. Ends with 1 when it found an error,
+    not for warnings.
     """
     from almenara.check import check_set_up
 

@@ -93,6 +93,8 @@ class Message:
     collapse_key: str | None = None
     #: When its texts were dropped, because its topic asks for it; the facts stay.
     redacted_at: datetime | None
+    #: The trace that it belongs to (W3C Trace Context); ``None``: it came without one.
+    traceparent: str | None = None
     created_at: datetime
 
 

@@ -53,6 +53,8 @@ class NewMessage(NamedTuple):
     collapse_key: str | None = None
     #: Its texts are dropped when it is finished.
     redact: bool = False
+    #: The context of the trace that it belongs to.
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

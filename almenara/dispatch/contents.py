@@ -12,7 +12,7 @@ from almenara.deliveries import AttachedFile, NewMessage
 
 _COLUMNS = (
     "id, topic, description, created_at, title, format, priority, tags, data, recipients,"
-    " reference, metadata, attachments, sender, send_at, expires_at, collapse_key"
+    " reference, metadata, attachments, sender, send_at, expires_at, collapse_key, traceparent"
 )
 
 
@@ -45,6 +45,7 @@ def _content(row: Row) -> NewMessage:
         send_at=row["send_at"] and read_timestamp(row["send_at"]),
         expires_at=row["expires_at"] and read_timestamp(row["expires_at"]),
         collapse_key=row["collapse_key"],
+        traceparent=row["traceparent"],
     )
 
 

@@ -19,6 +19,7 @@ from almenara.dispatch.call import Ended, call_plugin
 from almenara.dispatch.contents import read_contents
 from almenara.dispatch.instances import Instances
 from almenara.dispatch.leases import Leases
+from almenara.dispatch.traced import attempting, tell_result
 from almenara.dispatch.verdict import judge
 from almenara.dispatch.wording import worded
 from almenara.errors import PermanentError, PluginError, TemporaryError, UnavailableError
@@ -26,6 +27,7 @@ from almenara.ledger import Ledger, record_results, return_claims
 from almenara.loader import Instance
 from almenara.routing import ChannelRoute, Routing
 from almenara.telemetry import get_logger
+from almenara.tracing import Spans
 
 log = get_logger("dispatch")
 
@@ -63,6 +65,7 @@ class Dispatcher:
         instances: Instances,
         clock: Callable[[], datetime],
         leases: Leases,
+        spans: Spans | None = None,
     ) -> None:
         self._database = database
         self._ledger = ledger
@@ -72,6 +75,8 @@ class Dispatcher:
         self._attach = files_in(database)
         #: The claims whose attempts are under way here.
         self.leases = leases
+        #: ``None``: tracing is off.
+        self.spans = spans
         self._abandon: asyncio.Future[None] | None = None
 
     async def read(self, claims: Iterable[Claim]) -> list[Ready]:
@@ -82,6 +87,15 @@ class Dispatcher:
 
     async def attempt(self, ready: Ready) -> Attempted:
         """Make one attempt; its result is owed to :meth:`record`."""
+        if self.spans is None:
+            return await self._attempt(ready)
+        channel = self._routing.table.channels.get(ready.claim.channel)
+        with attempting(self.spans, ready.claim, ready.message, channel) as span:
+            attempted = await self._attempt(ready)
+            tell_result(span, attempted.result)
+        return attempted
+
+    async def _attempt(self, ready: Ready) -> Attempted:
         claim = ready.claim
         bound = structlog.contextvars.bind_contextvars(
             message_id=str(claim.message_id),

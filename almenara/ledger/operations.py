@@ -111,6 +111,7 @@ async def insert_messages(transaction: Transaction, plans: Sequence[Plan]) -> No
             "expires_at": "timestamptz",
             "collapse_key": "text",
             "redact": "boolean",
+            "traceparent": "text",
             "created_at": "timestamptz",
         },
         [_message_row(plan) for plan in plans],
@@ -269,5 +270,6 @@ def _message_row(plan: Plan) -> tuple[object, ...]:
         message.expires_at,
         message.collapse_key,
         message.redact,
+        message.traceparent,
         message.created_at,
     )

@@ -36,6 +36,8 @@ class Message(Model):
     #: Its topic's, when it was accepted: its texts are dropped when it is finished.
     redact = fields.BooleanField(default=False, db_default=False)
     redacted_at = fields.DatetimeField(null=True)
+    #: The context of the trace that it belongs to, as W3C Trace Context writes it.
+    traceparent = fields.CharField(max_length=55, null=True)
     created_at = fields.DatetimeField()
 
     class Meta:

@@ -173,6 +173,11 @@ class Settings(ConsoleSettings):
         description="The TCP port of `ALMENARA_HOST` on which `almenara worker` serves `/metrics`; "
         "0 takes any free one. Absent: none. A server has them on its own port.",
     )
+    traces: Literal["on", "off"] = Field(
+        default="off",
+        description="`on` sends traces to a collector, which OpenTelemetry's own variables "
+        "(`OTEL_EXPORTER_OTLP_ENDPOINT`) name. It needs the extra `otel`.",
+    )
     log_format: Literal["auto", "human", "json"] = Field(
         default="auto", description="`human`, `json`, or `auto`: human on a terminal, else JSON."
     )

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from almenara.check import check_set_up
 from almenara.settings import read_settings
 from tests.acceptance.test_crash import client_of
+from tests.collector import Collector
 from tests.plugins.author import Author
 from tests.processes import ServerProcess, WorkerProcess
 from tests.servers import RABBITMQ
@@ -33,12 +34,23 @@ pytestmark = [
 Databases = Callable[..., str]
 
 SECRET_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+SENT = {"traceparent": f"00-{TRACE}-{SPAN}-01"}
 #: Nobody listens there.
 REFUSED = "amqp://guest:guest@127.0.0.1:9/"
 
 
 def server_of(directory: Path, url: str, broker_url: str = RABBITMQ.url) -> ServerProcess:
     return ServerProcess(directory, database_url=url, environ={"ALMENARA_BROKER_URL": broker_url})
+
+
+def traced_server(
+    directory: Path, url: str, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> ServerProcess:
+    for name, value in collector.environ.items():
+        monkeypatch.setenv(name, value)
+    environ = {"ALMENARA_BROKER_URL": RABBITMQ.url, "ALMENARA_TRACES": "on"}
+    return ServerProcess(directory, database_url=url, environ=environ)
 
 
 async def channel(client: Client, plugin: str, **fields: object) -> None:
@@ -48,10 +60,16 @@ async def channel(client: Client, plugin: str, **fields: object) -> None:
     assert created.status == 201, created.text
 
 
-async def send(client: Client, channel: str, description: str, **fields: object) -> str:
-    answer = await client.post(
-        "/v1/messages", {"channel": channel, "description": description, **fields}
-    )
+async def send(
+    client: Client,
+    channel: str,
+    description: str,
+    *,
+    headers: dict[str, str] | None = None,
+    **fields: object,
+) -> str:
+    body = {"channel": channel, "description": description, **fields}
+    answer = await client.post("/v1/messages", body, headers=headers)
     assert answer.status == 202, answer.text
     assert answer.body["deliveries"][0]["status"] == "pending"
     return str(answer.body["id"])
@@ -64,12 +82,13 @@ def arrived(author: Author, count: int = 1) -> Callable[[], Awaitable[bool]]:
     return look
 
 
-async def test_workers_send_what_the_api_accepts(
-    tmp_path: Path, postgres_database: Databases
+async def test_workers_send_what_the_api_accepts_and_go_on_with_its_traces(
+    tmp_path: Path, postgres_database: Databases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     author = Author(tmp_path / "plugins")
     with (
-        server_of(tmp_path, postgres_database(migrated=True)) as server,
+        Collector() as collector,
+        traced_server(tmp_path, postgres_database(migrated=True), collector, monkeypatch) as server,
         WorkerProcess(server.environ, "--processes", "2", "--sends", "8"),
     ):
         async with client_of(server) as client:
@@ -82,13 +101,20 @@ async def test_workers_send_what_the_api_accepts(
                 for name in ("sink", "plain")
             ]
             stories = [await client.final(one) for one in ids]
+            story = await client.final(await send(client, "sink", "x", headers=SENT))
             ready = await client.get("/readyz")
             items = (await client.get("/v1/workers")).body["data"]
+    # The processes have ended by now, and handed in their last spans.
+    [accept] = [one for one in collector.named("accept") if one.trace == TRACE]
+    [attempt] = [one for one in collector.named("attempt") if one.trace == TRACE]
+    assert story["traceparent"].startswith(accept.traceparent)
+    assert (accept.parent, attempt.parent) == (SPAN, accept.id)
+    assert attempt.attributes["almenara.delivery.id"] == story["deliveries"][0]["id"]
     assert sorted(one["kind"] for one in items) == ["server", "worker", "worker"]
     assert {story["status"] for story in stories} == {"sent"}
     assert {len(story["deliveries"][0]["attempts"]) for story in stories} == {1}
     kinds = author.kinds()
-    assert (kinds.count("sink"), kinds.count("sync in the background")) == (40, 40)
+    assert (kinds.count("sink"), kinds.count("sync in the background")) == (41, 40)
     assert kinds.count("async in the background with no token") == 40
     assert ready.body["status"] == "ready"
 

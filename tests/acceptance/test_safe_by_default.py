@@ -62,7 +62,7 @@ async def test_scripts_of_other_pages_may_not_call_unless_they_are_named(tmp_pat
         "headers": {
             "Origin": "https://shop.example.org",
             "Access-Control-Request-Method": "POST",
-            "Access-Control-Request-Headers": "authorization,content-type",
+            "Access-Control-Request-Headers": "authorization,content-type,traceparent",
         }
     }
     async with served(make_settings(tmp_path)) as client:

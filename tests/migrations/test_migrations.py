@@ -22,7 +22,7 @@ from almenara.settings import Settings
 NAMES = [
     *("0001_initial", "0002_discipline", "0003_policies", "0004_audit"),
     *("0005_templates", "0006_attachments", "0007_verification", "0008_plugin_revisions"),
-    "0009_charts",
+    *("0009_charts", "0010_traces"),
 ]
 #: A process must have migrated within so many seconds.
 PATIENCE_SECONDS = 60

@@ -96,6 +96,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "expires_at": THEN,
         "collapse_key": "k",
         "redact": False,
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     },
     "idempotency_key": {
         "message_id": FOUR,

@@ -47,6 +47,7 @@ def test_the_digests_are_those_of_the_first_release() -> None:
         {"created_at": datetime(2026, 1, 1, tzinfo=UTC)},
         {"sender": "somebody"},
         {"redact": True},
+        {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"},
         {"topic": "sales"},
     ],
 )

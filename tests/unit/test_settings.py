@@ -48,6 +48,7 @@ GIVEN: dict[str, tuple[str, object]] = {
     "max_body_bytes": ("65536", 65536),
     "sends": ("8", 8),
     "metrics_port": ("9464", 9464),
+    "traces": ("on", "on"),
     "drain_seconds": ("2.5", 2.5),
     "retention_days": ("30", 30),
     "audit_days": ("30", 30),

@@ -13,6 +13,7 @@ LATER = {
     "a token": "jwt",
     "a sealed secret": "cryptography",
     "a text in Markdown": "markdown_it",
+    "traces": "opentelemetry.sdk",
     "a migration": "tortoise.migrations.executor",
     "the help of the command line": "rich",
 }

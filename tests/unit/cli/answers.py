@@ -28,6 +28,7 @@ def a_message(**changes: Any) -> dict[str, Any]:
         "attachments": [],
         "send_at": None,
         "redacted_at": None,
+        "traceparent": None,
         "created_at": BEGIN,
     } | changes
 
