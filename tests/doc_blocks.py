@@ -70,8 +70,13 @@ class Known:
         return f"{self.page}: {self.block.text.partition(chr(10))[0][:60]}"
 
 
-def inventory() -> Iterator[Known]:
+@cache
+def inventory() -> tuple[Known, ...]:
     """Go through the blocks of all pages, but for those that only show something."""
+    return tuple(_inventory())
+
+
+def _inventory() -> Iterator[Known]:
     pages = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
     for page in ("README.md", "README.es.md", *pages):
         for block in blocks(read(page)):

@@ -13,7 +13,7 @@ HOWTOS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs/howt
 
 
 def test_every_block_runs_or_is_parsed_or_has_a_reason() -> None:
-    found = list(doc_blocks.inventory())
+    found = doc_blocks.inventory()
     unknown = [one.name for one in found if not one.how]
     assert unknown == [], "type it in a test, or say why not in tests/doc_blocks.py"
     # What runs is by far the most; what is only parsed, or not even that, has its reason there.
