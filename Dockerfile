@@ -18,6 +18,10 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-d
  && /opt/almenara/bin/pip install --no-deps --no-index /dist/almenara-*.whl
 
 FROM ${PYTHON_IMAGE}
+LABEL org.opencontainers.image.title="almenara" \
+      org.opencontainers.image.description="A self-hosted notification router: a message in over HTTP, out by Slack, mail and any channel you write, with a log that proves it." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="0.1.0"
 RUN groupadd --gid 10001 almenara \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin almenara \
  && install --directory --owner 10001 --group 10001 --mode 0700 /data \

@@ -21,7 +21,7 @@ LOCK := .venv-lock/bin/uv pip compile --universal --python-version 3.11 --genera
 	--no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check fix lock up down fleet bench bench-quick bench-fleet chaos chaos-quick fuzz audit sbom docs plugin clean
+.PHONY: help setup setup-dev run test check fix lock up down fleet bench bench-quick bench-fleet chaos chaos-quick fuzz smoke audit sbom docs site plugin clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -87,6 +87,9 @@ chaos-quick: setup-dev ## break it in every way, shortly; ARGS="kill-sqlite" cho
 fuzz: setup-dev ## send it everything that may come, and look at what is left; ARGS="--seed 1"
 	$(BIN)/python -m bench.fuzz $(ARGS)
 
+smoke: setup-dev ## start, send, back up and restore as nobody, with one writable directory (needs root)
+	$(BIN)/python -m tests.smoke.shut_in
+
 audit: setup-dev ## ask whether a package that is shipped has a known vulnerability
 	@$(BIN)/python -m tests.audit_gate $(ARGS)
 
@@ -98,13 +101,16 @@ sbom: setup-dev $(SHIPPED) ## list what is shipped, with licences, as build/sbom
 docs: setup-dev ## write the reference pages anew from the code
 	$(BIN)/python -m docs.generate
 
+site: setup-dev ## build the documentation as a web site, in site/
+	$(BIN)/python -m docs.site
+
 plugin: setup ## write the skeleton of a channel of your own (NAME=telegram)
 	@test -n "$(NAME)" || { echo "Which name? make plugin NAME=telegram" >&2; exit 2; }
 	$(BIN)/almenara plugins new $(NAME)
 
 clean: ## remove what was built or measured; data/ and plugins/ stay
 	rm -rf .venv .venv-lock .venv-shipped .mypy_cache .ruff_cache .pytest_cache .hypothesis \
-		.import_linter_cache .coverage .coverage.* dist build
+		.import_linter_cache .coverage .coverage.* dist build site
 	find almenara tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the virtual environments; each is made again only when its requirements changed ---

@@ -253,6 +253,15 @@ def test_the_image_starts_the_server_itself_without_a_shell(
     assert json.loads(command) == ["serve", "--host", "0.0.0.0", "--insecure"]
 
 
+def test_the_image_says_what_it_is(dockerfile: list[tuple[str, str]]) -> None:
+    (labels,) = _final(dockerfile, "LABEL")
+    said = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]+)"', labels))
+    wanted = {"title": "name", "description": "description", "licenses": "license"}
+    assert said == {
+        label: PROJECT["project"][name] for label, name in (wanted | {"version": "version"}).items()
+    }
+
+
 def test_the_image_installs_only_what_has_a_hash(dockerfile: list[tuple[str, str]]) -> None:
     steps = " && ".join(rest for name, rest in dockerfile if name == "RUN").split("&&")
     installs = [step for step in steps if re.search(r"pip (install|wheel)", step)]

@@ -292,8 +292,8 @@ async def test_the_page_about_it_is_true(client: Client, cli: Cli, tmp_path: Pat
     assert [out.splitlines()[0] for out in outs] == [
         "+ channel team-slack",
         "+ channel team-slack",
-        "Nothing to change.",
         "# Channels and topics of an Almenara, for `almenara apply`.",
+        "Nothing to change.",
     ]
     assert await names(client, "topics") == ["alarms", "hello", "sales"]
 

@@ -1,4 +1,4 @@
-"""The pages about security, typed: what they say to run works, and their files are taken."""
+"""The pages about security and keeping less, typed: what they say to run works."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ import pytest
 
 from almenara.auth.issuers import read_issuers
 from almenara.settings import read_settings
+from tests.acceptance.test_docs_run import Reader
 from tests.pages import Block, blocks, read
 from tests.processes import ServerProcess
+from tests.serving import until
 from tests.tokens import SECRET
 
 TOKENS = "docs/howto/ask-for-tokens.md"
 SECRETS = "docs/howto/keep-secrets.md"
 AUDIT = "docs/howto/see-who-changed-what.md"
+LESS = "docs/howto/keep-less.md"
 ISSUER = {"ALMENARA_JWT_ISSUER": "development", "ALMENARA_JWT_SECRET": SECRET}
 
 pytestmark = pytest.mark.unmeasured
@@ -89,3 +92,24 @@ async def test_the_page_on_secrets_refers_and_rotates(tmp_path: Path) -> None:
         assert "env:HOOK_URL" in await typed([refer], server)
     data = {"ALMENARA_DATA_DIR": str(tmp_path / "data")}
     assert "sealed with the present key" in await typed([rotate], server, data)
+
+
+@needs_curl
+async def test_the_page_on_keeping_less_drops_the_text(tmp_path: Path) -> None:
+    _, redact, see, old = blocks(read(LESS), "sh")
+    send, look = see.text.split("\n", 1)
+    with ServerProcess(tmp_path) as server:
+        reader = Reader(server, tmp_path)
+        reader.api("POST", "/v1/topics", {"name": "payroll", "channels": ["log"]})
+        await reader.type(redact)
+        await reader.type(Block("sh", send))
+
+        async def redacted() -> bool:
+            [message] = reader.api("GET", "/v1/messages?topic=payroll")["data"]
+            return message["redacted_at"] is not None
+
+        await until(redacted)
+        shown = await reader.type(Block("sh", look))
+        await reader.type(old)
+    assert "payroll" in shown
+    assert "Ana earns more" not in shown
