@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Any, Protocol
 
-from almenara.cli.client import Answer, Server
+from almenara.cli.client import Answer, RefusedError, Server, path_to
 from almenara.cli.exits import ExitCode, exit_code
 from almenara.cli.output import print_note
 from almenara.errors import AlmenaraError
@@ -23,11 +24,18 @@ MOST_ROWS = 250
 #: One look reads no more pages than this; what is older is said to be left out.
 MOST_PAGES = 40
 
+#: Of what was told before it was settled and stands on no page any more, so many are asked for in
+#: one look, in turn.
+MOST_ASKED = 10
+
 #: So many messages are known by heart while following.
 REMEMBERED = 20_000
 
 #: Message statuses after which nothing happens by itself.
 _SETTLED = frozenset({"sent", "partial", "failed", "held", "cancelled", "no_route"})
+
+#: What a message's story has and the list has not.
+_STORY_ALONE = frozenset({"deliveries", "timeline"})
 
 #: What passes: the server is started anew, a proxy has nobody behind it, a network is away.
 _PASSING = frozenset({ExitCode.UNREACHABLE, ExitCode.LATER})
@@ -115,7 +123,28 @@ class Looks:
                 break
         else:
             print_note(f"More than {MOST_PAGES * MOST_ROWS} came; older ones are left out here.")
-        return self._take_news(reversed(messages))
+        news = self._take_news(reversed(messages))
+        return news + self._take_news(self._far_away({one["id"] for one in messages}))
+
+    def _far_away(self, near: set[str]) -> list[Any]:
+        """Return some messages that may have settled, though too many newer ones came since."""
+        if self._filters.get("status") is not None:
+            # What has settled has left the list that is followed.
+            return []
+        unsettled = [
+            id_ for id_, status in self._known.items() if status not in _SETTLED and id_ not in near
+        ]
+        found = []
+        for id_ in unsettled[:MOST_ASKED]:
+            try:
+                story = self._server.get(path_to("messages", id_)).body
+            except RefusedError as error:
+                if error.status != HTTPStatus.NOT_FOUND:
+                    raise
+                del self._known[id_]
+            else:
+                found.append({name: story[name] for name in story if name not in _STORY_ALONE})
+        return found
 
     def _take_news(self, messages: Any) -> list[Any]:
         news = []

@@ -13,6 +13,7 @@ import pytest
 
 from almenara.cli import following
 from almenara.cli.client import Server
+from almenara.errors import AlmenaraError
 from almenara.testing import Answer, Received
 from tests.scripted_server import ScriptedServer, problem
 from tests.unit.cli.answers import BEGIN, MESSAGE_ID, a_message, page
@@ -141,6 +142,46 @@ def test_following_shows_what_comes_once_and_again_when_it_is_settled(
     assert follower.look() == []
     assert follower.look() == [sent, _numbered(3)]
     assert _query(server) == {"topic": "sales", "limit": "250"}
+
+
+def test_following_tells_what_settles_behind_many_newer_ones(
+    server: ScriptedServer, follower: following.Looks
+) -> None:
+    far = _numbered(1, status="queued")
+    purged = _numbered(2, status="sending")
+    newest = [_numbered(number) for number in range(252, 2, -1)]
+    server.answer("GET", _PATH, page(purged, far), page(*newest[:-1], purged), page(*newest))
+    settled = _numbered(1, status="failed")
+    story = settled | {"deliveries": [], "timeline": []}
+    server.answer("GET", f"{_PATH}/{far['id']}", far | {"timeline": []}, story)
+    server.answer("GET", f"{_PATH}/{purged['id']}", problem(404, "There is no such message."))
+    assert follower.begin(10) == [far, purged]
+    assert follower.look() == newest[-2::-1]
+    assert follower.look() == [newest[-1], settled]
+    asked = len(server.asked)
+    assert follower.look() == []
+    # Neither of them is asked for any more.
+    assert len(server.asked) == asked + 1
+
+
+def test_following_asks_for_nothing_that_has_left_a_list_of_one_status(
+    server: ScriptedServer,
+) -> None:
+    server.answer("GET", _PATH, page(_numbered(1, status="queued")), page())
+    follower = following.Looks(Server(server.url), {"status": "queued"})
+    follower.begin(10)
+    assert follower.look() == []
+    assert len(server.asked) == 2
+
+
+def test_following_says_why_a_message_cannot_be_asked_for(
+    server: ScriptedServer, follower: following.Looks
+) -> None:
+    server.answer("GET", _PATH, page(_numbered(1, status="queued")), page())
+    server.answer("GET", f"{_PATH}/{_numbered(1)['id']}", problem(403, "Not for this token."))
+    follower.begin(10)
+    with pytest.raises(AlmenaraError, match="Not for this token"):
+        follower.look()
 
 
 def test_following_reads_on_until_it_meets_what_it_knows(
