@@ -57,7 +57,7 @@ async def test_a_result_that_can_never_be_recorded_is_logged_and_rescued(
         await bench.channel("Sink")
         record: Any = bench.parts.queue._dispatcher.record  # type: ignore[attr-defined]  # the embedded queue's
 
-        async def fails_once(result: object) -> None:
+        async def fails_once(result: object, *, topic: str | None) -> None:
             monkeypatch.setattr(bench.parts.queue._dispatcher, "record", record)  # type: ignore[attr-defined]  # as above
             raise ValueError(f"no such column: {type(result).__name__}")
 
