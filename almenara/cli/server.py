@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -183,6 +184,18 @@ def _room_for_connections() -> int:
     return max(soft, wanted) // 2
 
 
+async def _tick(server: uvicorn.Server, ending: asyncio.Event) -> None:
+    """Let a server do what it does every second, until it is to end.
+
+    uvicorn's own loop wakes ten times as often to see whether it is: a fifth of what a server uses
+    that has nothing to do.
+    """
+    while not await server.on_tick(0):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await ending.wait()
+
+
 def _server(
     config: uvicorn.Config, *, worker: bool, stopping: Callable[[], None]
 ) -> uvicorn.Server:
@@ -196,6 +209,8 @@ def _server(
 
     import uvicorn
 
+    ending = asyncio.Event()
+
     class Server(uvicorn.Server):
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
@@ -207,19 +222,21 @@ def _server(
                 loop.add_reader(sys.stdin.fileno(), self.end_alone)
             yield
 
+        async def main_loop(self) -> None:
+            await _tick(self, ending)
+            stopping()
+
         def stop(self) -> None:
             if self.should_exit:
                 # Asked twice: at once. What is under way is found again at the next start.
                 os._exit(1)
-            self._end()
+            self.should_exit = True
+            ending.set()
 
         def end_alone(self) -> None:
             asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
-            self._end()
-
-        def _end(self) -> None:
             self.should_exit = True
-            stopping()
+            ending.set()
 
     return Server(config)
 
