@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from almenara.cli import run
+from almenara.garbage import collect_seldom
 
 
 def main() -> None:
     """Run one command and end the process with its exit code."""
+    collect_seldom()
+    from almenara.cli import run
+
     sys.exit(run())
 
 

@@ -5,38 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
-
-from almenara import __version__
 from almenara.accept import Acceptor
-from almenara.api import (
-    accepting,
-    audit,
-    backups,
-    channels,
-    deliveries,
-    explaining,
-    health,
-    messages,
-    metrics,
-    pages,
-    processes,
-    replays,
-    stats,
-    streaming,
-    topics,
-)
-from almenara.api import plugins as plugin_routes
-from almenara.api.body_limit import BodyLimit
+from almenara.api.application import Application
 from almenara.api.dependencies import Parts
-from almenara.api.direct import Direct
-from almenara.api.errors import add_error_handlers
-from almenara.api.gate import OPEN, Gate
+from almenara.api.gate import Gate
 from almenara.api.headers import SafeHeaders
-from almenara.api.traced import Traced
 from almenara.audit import Audit
 from almenara.auth import open_authenticator
 from almenara.backlog import Backlog
@@ -64,83 +39,36 @@ from almenara.retention import Retention
 from almenara.routing import UNTOUCHED
 from almenara.sending import MakeQueue, Sending, queue_for, sending, utc_now
 from almenara.settings import Settings
-from almenara.stream import Stream
+from almenara.stream import Stream, Words
 from almenara.uploads import Uploads
 from almenara.watch import LOOK_SECONDS
 
-#: What every application of ours asks of the framework.
-_OPTIONS: dict[str, Any] = {
-    "title": "Almenara",
-    "version": __version__,
-    # The pages of the framework load scripts from elsewhere; `pages` has our own.
-    "docs_url": None,
-    "redoc_url": None,
-    "openapi_url": None,
-    # An address has one form. What redirects is answered with the caller's own Host in it.
-    "redirect_slashes": False,
-    # It asks three times in each request whether somebody observes it.
-    "telemetry": {"tracing": False, "metrics": False, "logs": False},
-}
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 
-def build(settings: Settings) -> FastAPI:
-    """Build the application; it opens its database when it is started, not before.
+def build(settings: Settings) -> Application:
+    """Build what answers requests; whoever serves it gives its state the ``parts`` that run.
 
     Raises:
         ConfigurationError: who issues tokens, or a rate, is not written as it can be used.
     """
-    authenticator = open_authenticator(settings)
     console = Console(settings)
-    app = FastAPI(
-        summary="A message in over HTTP, out by every channel, with a log that proves it.",
-        lifespan=_lifespan,
-        **_OPTIONS,
-    )
-    app.add_middleware(BodyLimit, largest=settings.max_body_bytes)
-    # It has a limit of its own. What it does not answer goes on.
-    app.add_middleware(Direct, largest=settings.max_body_bytes)
-    if settings.traces == "on":
-        app.add_middleware(Traced)
-    app.add_middleware(
-        Gate,
-        authenticator=authenticator,
+
+    def make_documented() -> FastAPI:
+        # Importing the routes takes a third of a server's start, and a plain message needs none.
+        from almenara.api.routes import documented
+
+        return documented(largest=settings.max_body_bytes, others=console.routes)
+
+    return Application(
+        settings,
+        authenticator=open_authenticator(settings),
         rate=_sender_rate(settings),
-        open_to_all=OPEN | console.paths,
+        hosts=allowed_hosts(settings),
+        open_to_all=console.paths,
+        make_documented=make_documented,
     )
-    if settings.cors_origins:
-        # Before the gate: a browser asks whether it may ask without any token.
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "traceparent"],
-            expose_headers=["Location", "Idempotency-Replayed", "Retry-After", "RateLimit"],
-        )
-    app.add_middleware(SafeHeaders, hosts=allowed_hosts(settings))
-    app.state.settings = settings
-    app.state.authenticator = authenticator
-    add_error_handlers(app)
-    for module in (
-        accepting,
-        explaining,
-        messages,
-        streaming,
-        stats,
-        deliveries,
-        replays,
-        audit,
-        backups,
-        topics,
-        channels,
-        plugin_routes,
-        processes,
-        health,
-        metrics,
-        pages,
-    ):
-        app.include_router(module.router)
-    app.router.routes.extend(console.routes)
-    return app
 
 
 def build_metrics(settings: Settings) -> FastAPI:
@@ -149,13 +77,13 @@ def build_metrics(settings: Settings) -> FastAPI:
     Raises:
         ConfigurationError: who issues tokens is not written as it can be used.
     """
-    app = FastAPI(**_OPTIONS)
+    from almenara.api.routes import measured
+
+    app = measured()
     app.add_middleware(Gate, authenticator=open_authenticator(settings), rate=None)
     app.add_middleware(SafeHeaders, hosts=allowed_hosts(settings))
     app.state.settings = settings
     app.state.parts = None
-    add_error_handlers(app)
-    app.include_router(metrics.router)
     return app
 
 
@@ -177,13 +105,6 @@ def _sender_rate(settings: Settings) -> Rate | None:
         return parse_rate(settings.sender_rate)
     except InvalidInputError as error:
         raise ConfigurationError(f"ALMENARA_SENDER_RATE: {error.message}") from error
-
-
-@asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with running(app.state.settings) as parts:
-        app.state.parts = parts
-        yield
 
 
 @asynccontextmanager
@@ -274,11 +195,17 @@ def _parts(behind: Sending) -> Parts:
         backlog=Backlog(database, clock=clock),
         tallies=behind.tallies,
         spans=wiring.dispatcher.spans,
-        stream=Stream(database, words=streaming.stream_words()),
+        stream=Stream(database, words=_stream_words),
         database=database,
         ledger=ledger,
         queue=queue,
     )
+
+
+def _stream_words() -> Words:
+    from almenara.api.streaming import stream_words
+
+    return stream_words()
 
 
 async def _furnish(parts: Parts) -> None:

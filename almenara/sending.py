@@ -6,7 +6,6 @@ The server puts its API before it (``app.py``); a worker process is nothing else
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -94,24 +93,10 @@ def queue_for(wiring: Wiring) -> Queue:
 
 MakeQueue = Callable[[Wiring], Queue]
 
-#: The garbage collector looks at what is new after so many objects, and at what has outlived that
-#: after so many looks; Python's own are 700, 10 and 10.
-_COLLECTIONS = (20_000, 50, 100)
-
 
 def utc_now() -> datetime:
     """Return the present moment; the clock that everything is given."""
     return datetime.now(UTC)
-
-
-def settle_down() -> None:
-    """Let the garbage collector pass over all that is loaded by now; a tenth of the processor.
-
-    For a process that is to serve until it ends: what stands now is never looked at again.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_COLLECTIONS)
 
 
 @asynccontextmanager

@@ -16,9 +16,10 @@ from typing import Any, cast
 from uuid import UUID
 
 from almenara.errors import AlmenaraError, ConfigurationError, UnavailableError
+from almenara.garbage import settle_down
 from almenara.heartbeat import beating
 from almenara.queues.embedded import EmbeddedQueue
-from almenara.sending import check_database, embedded_queue, require_celery, sending, settle_down
+from almenara.sending import check_database, embedded_queue, require_celery, sending
 from almenara.settings import Settings, read_settings
 from almenara.telemetry import configure, get_logger, process_name
 from almenara.window import Window

@@ -17,8 +17,8 @@ from typing import Any
 
 import aiohttp
 import uvicorn
-from fastapi import FastAPI
 
+from almenara.api.application import Application
 from almenara.api.connection import Connection
 from almenara.api.dependencies import Parts
 from almenara.app import build, running
@@ -49,7 +49,7 @@ def make_settings(
 
 
 #: The applications that no test uses now, by the largest body that they take, and their names.
-_applications: defaultdict[tuple[int, tuple[str, ...]], list[FastAPI]] = defaultdict(list)
+_applications: defaultdict[tuple[int, tuple[str, ...]], list[Application]] = defaultdict(list)
 
 
 @dataclass
@@ -125,7 +125,7 @@ async def until(look: Callable[[], Awaitable[Any]], seconds: float = 30) -> Any:
 
 
 @contextmanager
-def _application(settings: Settings) -> Iterator[FastAPI]:
+def _application(settings: Settings) -> Iterator[Application]:
     """Lend one application to test after test: FastAPI builds its routes slowly, at first use.
 
     What it is built from is mostly the size of a body; what it works with comes from the test.

@@ -163,7 +163,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(AlmenaraError, answer_error)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(StarletteHTTPException, _http)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(Exception, answer_unexpected)
 
 
 async def answer_error(_request: Request, error: Exception) -> JSONResponse:
@@ -218,7 +218,8 @@ def _allowed(request: Request) -> str:
     return ", ".join(sorted(paths.get(meant, ()))).upper()
 
 
-async def _unexpected(_request: Request, error: Exception) -> JSONResponse:
+async def answer_unexpected(_request: Request, error: Exception) -> JSONResponse:
+    """Answer what nobody thought of, without a word of it; the server's log has the error."""
     # The server closes the connection after this, so the client must not use it again.
     headers = {"Connection": "close"}
     if classify(error) is Fault.UNAVAILABLE:

@@ -147,7 +147,7 @@ async def _serve(
 
     from almenara.api.connection import Connection
     from almenara.app import build, running
-    from almenara.sending import settle_down
+    from almenara.garbage import settle_down
     from almenara.telemetry import get_logger
 
     async with running(settings, upgrade=upgrade) as parts:
@@ -169,6 +169,7 @@ async def _serve(
             if not worker:
                 announce(settings, listener.getsockname()[1])
             settle_down()
+            app.load()
             await _server(config, worker=worker, stopping=parts.stream.end).serve(
                 sockets=[listener]
             )

@@ -120,7 +120,7 @@ def import_file(module_name: str) -> ModuleType:
 def collect_garbage() -> None:
     """Free what packages that were taken out have left: classes are cycles, and live on else.
 
-    The server's garbage collector seldom looks at what is old (``sending.settle_down``), so it has
+    The server's garbage collector seldom looks at what is old (``garbage.settle_down``), so it has
     to be asked. That takes milliseconds, as what the process began with is frozen: of all versions
     of a file, that one stays in memory.
     """

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Final
 from uuid import UUID
 
@@ -62,12 +63,12 @@ class Stream:
     """Tells listeners what changes.
 
     Args:
-        words: writes each event, once for all listeners.
+        words: gives what writes each event, once for all listeners; asked at the first of them.
     """
 
-    def __init__(self, database: Database, *, words: Words) -> None:
+    def __init__(self, database: Database, *, words: Callable[[], Words]) -> None:
         self._database = database
-        self._words = words
+        self._make_words = words
         self._wants: dict[Listener, Wants] = {}
         #: Those of them that ask for a message's channels.
         self._by_channel: set[Listener] = set()
@@ -77,6 +78,10 @@ class Stream:
         self._ended = False
         #: What was found and not told, because the database went away in between.
         self._owed: set[UUID] = set()
+
+    @cached_property
+    def _words(self) -> Words:
+        return self._make_words()
 
     @property
     def listener_count(self) -> int:

@@ -19,11 +19,11 @@ from almenara import telemetry
 from almenara.deliveries import Claim, NewMessage
 from almenara.dispatch import Dispatcher, Instances, Leases, Ready
 from almenara.egress import Egress, configure
+from almenara.garbage import settle_down
 from almenara.loader import Plugins
 from almenara.models import new_id
 from almenara.routing import ChannelRoute, TopicRoute
 from almenara.secrets import Vault
-from almenara.sending import settle_down
 from almenara.settings import read_settings
 from bench.references.celery_plain import MESSAGE
 
