@@ -156,8 +156,6 @@ def check_value(value: Any) -> None:
     Raises:
         UnreadableBodyError: 422; names the field.
     """
-    if _is_fine(value):
-        return
     for members, (path, depth, one) in enumerate(_walk(value)):
         wrong = _wrong_with(one)
         if depth > DEEPEST:
@@ -170,27 +168,6 @@ def check_value(value: Any) -> None:
             raise UnreadableBodyError(
                 422, "invalid_input", f"{field or 'The body'}: {wrong}", (error,)
             )
-
-
-def _is_fine(value: Any) -> bool:
-    """Tell whether nothing is wrong, level by level: a sixth of the time that finding it takes."""
-    level, members = [value], 0
-    for _ in range(DEEPEST + 1):
-        below: list[Any] = []
-        for one in level:
-            if isinstance(one, dict):
-                if not all(_wrong_with(key) is None for key in one):
-                    return False
-                below.extend(one.values())
-            elif isinstance(one, list):
-                below.extend(one)
-            elif _wrong_with(one) is not None:
-                return False
-        members += len(below)
-        if not below or members > MOST_MEMBERS:
-            break
-        level = below
-    return not below and members <= MOST_MEMBERS
 
 
 def short(text: str) -> str:
