@@ -16,10 +16,10 @@ def collect_seldom() -> None:
 
 
 def settle_down() -> None:
-    """Let it pass over all that is loaded by now.
+    """Let it pass over all that stands now, whenever it looks.
 
-    For a process that is to serve until it ends: what stands now is never looked at again.
+    For a process that is to serve until it ends. It does not look once more before: of a hundred
+    thousand objects, imports leave some thirty behind.
     """
-    gc.collect()
     gc.freeze()
     collect_seldom()

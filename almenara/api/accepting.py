@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ValidationError
 
 from almenara.accept import Answer
-from almenara.api.attachment_bodies import uploads_of
+from almenara.api.accepted import AcceptedOut, accept_body, accepted_out, accepting_headers
 from almenara.api.authorization import Sender
 from almenara.api.body import BatchRoute, StrictRoute, UnreadableBodyError, check_value
 from almenara.api.dependencies import Name, Parts, PartsNeeded
@@ -29,34 +26,11 @@ from almenara.api.message_bodies import (
 from almenara.api.problems import BODY, problems
 from almenara.api.traced import TRACED, Traceparent
 from almenara.auth import Principal
-from almenara.deliveries import MessageStatus, NewDelivery, NewMessage
 from almenara.errors import AlmenaraError, InvalidInputError
-from almenara.models import Delivery, Message
 
 router = APIRouter(
     prefix="/v1", tags=["messages"], route_class=StrictRoute, responses=problems(409, 422, 503)
 )
-
-
-class AcceptedDelivery(BaseModel):
-    """A delivery that a message was given."""
-
-    id: UUID
-    channel: str
-    status: str
-
-
-class AcceptedOut(BaseModel):
-    """A message that is stored, and will be attempted."""
-
-    id: UUID
-    status: MessageStatus
-    topic: str | None
-    reference: str | None
-    #: Whether an equal message came under the same idempotency key before.
-    duplicate: bool = False
-    deliveries: list[AcceptedDelivery]
-    created_at: datetime
 
 
 class BatchItem(BaseModel):
@@ -156,62 +130,6 @@ router.add_api_route(
     route_class_override=ForeignRoute,
     openapi_extra=FORM | TRACED,
 )
-
-
-async def accepted_out(answer: Answer, parts: Parts) -> AcceptedOut:
-    """Write the answer to an accepted message: as planned, or as the first one stands by now."""
-    if answer.plan is not None:
-        plan = answer.plan
-        return _accepted_out(plan.message, plan.status, plan.deliveries)
-    story = await parts.log.story(answer.message_id)
-    status = MessageStatus(story.message.status)
-    return _accepted_out(story.message, status, story.deliveries, duplicate=True)
-
-
-def _accepted_out(
-    message: NewMessage | Message,
-    status: MessageStatus,
-    deliveries: Iterable[NewDelivery | Delivery],
-    *,
-    duplicate: bool = False,
-) -> AcceptedOut:
-    return AcceptedOut(
-        id=message.id,
-        status=status,
-        topic=message.topic,
-        reference=message.reference,
-        duplicate=duplicate,
-        deliveries=[
-            AcceptedDelivery(id=one.id, channel=one.channel, status=one.status)
-            for one in deliveries
-        ],
-        created_at=message.created_at,
-    )
-
-
-def accepting_headers(answer: Answer) -> dict[str, str]:
-    """Return the headers of the answer to an accepted message, their names in lower case."""
-    headers = {"location": f"/v1/messages/{answer.message_id}"}
-    if answer.duplicate:
-        headers["idempotency-replayed"] = "true"
-    return headers
-
-
-async def accept_body(
-    body: MessageBody,
-    topic: str | None,
-    parts: Parts,
-    sender: Principal,
-    *,
-    channel: str | None = None,
-    key: str | None = None,
-    traceparent: str | None = None,
-) -> Answer:
-    """Store what a message brings, then the message."""
-    uploads = uploads_of(body.attachments)
-    files = await parts.uploads.store(uploads) if uploads else ()
-    content = body.content(topic, sender=sender.subject, attachments=files, traceparent=traceparent)
-    return await parts.acceptor.accept(content, channel=channel, key=key)
 
 
 async def _answer(answer: Answer, parts: Parts, response: Response) -> AcceptedOut:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from starlette.datastructures import State
@@ -17,9 +17,11 @@ from almenara.api.errors import answer_unexpected
 from almenara.api.gate import OPEN, Gate
 from almenara.api.headers import SafeHeaders
 from almenara.api.traced import Traced
-from almenara.auth import Authenticator
 from almenara.rates import Rate
 from almenara.settings import Settings
+
+if TYPE_CHECKING:
+    from almenara.auth import Authenticator
 
 
 class Application:
@@ -76,10 +78,11 @@ class Application:
         scope["app"] = self
         await self._layers(scope, receive, send)
 
-    def load(self) -> None:
+    def load(self) -> asyncio.Task[FastAPI]:
         """Begin to make the documented application, in a thread; once."""
         if self._loading is None:
             self._loading = asyncio.create_task(asyncio.to_thread(self._load), name="routes")
+        return self._loading
 
     def openapi(self) -> dict[str, Any]:
         """Return the description of the API."""
@@ -87,9 +90,7 @@ class Application:
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._documented is None:
-            self.load()
-            assert self._loading is not None  # noqa: S101 - it has begun
-            await asyncio.shield(self._loading)
+            await asyncio.shield(self.load())
         await self._load()(scope, receive, send)
 
     def _load(self) -> FastAPI:

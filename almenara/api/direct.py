@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from almenara.api.accepting import AcceptedOut, accept_body, accepted_out, accepting_headers
+from almenara.api.accepted import AcceptedOut, accept_body, accepted_out, accepting_headers
 from almenara.api.answering import WHOLE
 from almenara.api.authorization import PRINCIPAL
 from almenara.api.body import UnreadableBodyError, check_value, parse_json

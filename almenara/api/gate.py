@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,10 +16,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from almenara.api.authorization import PRINCIPAL
 from almenara.api.errors import describe_error, problem, refusal_headers
 from almenara.api.metering import Meter
-from almenara.auth import ANYBODY, Authenticator, Principal
+from almenara.auth import ANYBODY, Principal
 from almenara.errors import AlmenaraError, MissingTokenError, RepeatedTokenError, TokenError
 from almenara.rates import Rate
 from almenara.telemetry import get_logger
+
+if TYPE_CHECKING:
+    from almenara.auth import Authenticator
 
 log = get_logger("auth")
 

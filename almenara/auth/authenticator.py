@@ -105,14 +105,12 @@ class Authenticator:
         return read_principal(parts, issuer, now=self._clock())
 
 
-def open_authenticator(settings: Settings) -> Authenticator | None:
-    """Return what verifies tokens; ``None`` where none are asked for.
+def trusting(settings: Settings) -> Authenticator:
+    """Return what verifies the tokens of those issuers that the settings name.
 
     Raises:
         ConfigurationError: an issuer or its key cannot be used.
     """
     issuers = read_issuers(settings)
-    if not issuers:
-        return None
     load()
     return Authenticator(issuers)

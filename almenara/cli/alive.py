@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import os
+from http import HTTPStatus
 
 import typer
 
@@ -34,6 +34,9 @@ def alive() -> None:
 
 
 def _ask_server() -> None:
+    # No other command needs it, and it takes a while.
+    import http.client
+
     port = os.environ.get(f"{PREFIX}PORT") or Settings.model_fields["port"].default
     try:
         # No proxy of the environment's: the question is for this machine.
@@ -45,5 +48,5 @@ def _ask_server() -> None:
         typer.echo(f"No worker runs here, and the server at 127.0.0.1:{port} {reason}.")
         raise typer.Exit(1) from error
     typer.echo(f"The server at 127.0.0.1:{port} answers with {status}.")
-    if status != http.HTTPStatus.OK:
+    if status != HTTPStatus.OK:
         raise typer.Exit(1)

@@ -23,8 +23,14 @@ from almenara.settings import Settings, read_settings
 if TYPE_CHECKING:
     import uvicorn
 
+    from almenara.api.application import Application
+
 #: Requests under way get so long to be answered when the server stops, in seconds.
 _ANSWER_SECONDS = 5
+
+#: Whoever waited for the server comes now, mostly with messages; the routes can wait for so long,
+#: in seconds, unless somebody asks for one.
+_ROUTES_AFTER_SECONDS = 0.5
 
 #: An idle connection is kept longer than load balancers keep theirs (60 s), in seconds: who closes
 #: first hangs up on the request that the other one just sends.
@@ -169,11 +175,18 @@ async def _serve(
             if not worker:
                 announce(settings, listener.getsockname()[1])
             settle_down()
-            app.load()
+            asyncio.get_running_loop().call_later(_ROUTES_AFTER_SECONDS, _load_routes, app)
             await _server(config, worker=worker, stopping=parts.stream.end).serve(
                 sockets=[listener]
             )
         get_logger("app").info("stopping")
+
+
+def _load_routes(app: Application) -> None:
+    """Load what is not loaded yet; then nothing more is, which the garbage collector shall know."""
+    from almenara.garbage import settle_down
+
+    app.load().add_done_callback(lambda _: settle_down())
 
 
 def _room_for_connections() -> int:

@@ -14,6 +14,7 @@ from almenara.models.log import Message
 class AttachmentContent(Model):
     """One content, whoever brings it."""
 
+    _no_comments = True
     #: In hexadecimal.
     sha256 = fields.CharField(max_length=64, primary_key=True, generated=False)
     #: In bytes.
@@ -32,6 +33,7 @@ class AttachmentContent(Model):
 class AttachmentChunk(Model):
     """A piece of a content, small enough that no transaction is long."""
 
+    _no_comments = True
     id = fields.UUIDField(primary_key=True, default=new_id)
     content: fields.ForeignKeyRelation[AttachmentContent] = fields.ForeignKeyField(
         "almenara.AttachmentContent", related_name="chunks", on_delete=fields.CASCADE
@@ -50,6 +52,7 @@ class AttachmentChunk(Model):
 class AttachmentUse(Model):
     """A message names a content, and so keeps it."""
 
+    _no_comments = True
     id = fields.UUIDField(primary_key=True, default=new_id)
     message: fields.ForeignKeyRelation[Message] = fields.ForeignKeyField(
         "almenara.Message", related_name="uses", on_delete=fields.CASCADE

@@ -11,6 +11,7 @@ from tortoise.models import Model
 class AuditEntry(Model):
     """What somebody did to one thing; inserted once, and never changed."""
 
+    _no_comments = True
     id = fields.UUIDField(primary_key=True, generated=False)
     #: Whose token it was; ``None``: none was asked for.
     subject = fields.CharField(max_length=255, null=True)

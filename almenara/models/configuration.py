@@ -14,6 +14,7 @@ from almenara.models.ids import new_id
 class Configuration(Model):
     """One row: the revision that moves with each change of topics and channels."""
 
+    _no_comments = True
     id = fields.SmallIntField(primary_key=True, generated=False)
     revision = fields.BigIntField()
 
@@ -26,6 +27,7 @@ class Configuration(Model):
 class Channel(Model):
     """One configured way out."""
 
+    _no_comments = True
     id = fields.UUIDField(primary_key=True, default=new_id)
     name = fields.CharField(max_length=64, unique=True)
     #: The plugin class: ``Email``, or ``email.Email``.
@@ -70,6 +72,7 @@ class ChannelState(Model):
     A channel without a row is active, and has not failed.
     """
 
+    _no_comments = True
     channel_id = fields.UUIDField(primary_key=True, generated=False)
     #: ``active`` or ``paused``.
     state = fields.CharField(max_length=16, default="active", db_default="active")
@@ -109,6 +112,7 @@ class ChannelState(Model):
 class Topic(Model):
     """The name a sender uses."""
 
+    _no_comments = True
     id = fields.UUIDField(primary_key=True, default=new_id)
     name = fields.CharField(max_length=64, unique=True)
     #: ``all``: to every channel; ``failover``: to the first that sends.
@@ -134,6 +138,7 @@ class Topic(Model):
 class TopicChannel(Model):
     """One channel of a topic, at its place in the order."""
 
+    _no_comments = True
     id = fields.UUIDField(primary_key=True, default=new_id)
     topic: fields.ForeignKeyRelation[Topic] = fields.ForeignKeyField(
         "almenara.Topic", related_name="links", on_delete=fields.CASCADE

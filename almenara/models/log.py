@@ -11,6 +11,7 @@ from tortoise.models import Model
 class Message(Model):
     """What a sender handed over, kept as received."""
 
+    _no_comments = True
     id = fields.UUIDField(primary_key=True, generated=False)
     #: ``None`` when the message was addressed to a channel directly.
     topic = fields.CharField(max_length=64, null=True)
@@ -49,6 +50,7 @@ class Message(Model):
 class IdempotencyKey(Model):
     """A sender's key for one message; it goes with its message."""
 
+    _no_comments = True
     message_id = fields.UUIDField(primary_key=True, generated=False)
     #: Empty for a sender without a token.
     sender = fields.CharField(max_length=255)
@@ -66,6 +68,7 @@ class IdempotencyKey(Model):
 class Delivery(Model):
     """One message for one channel."""
 
+    _no_comments = True
     id = fields.UUIDField(primary_key=True, generated=False)
     message: fields.ForeignKeyRelation[Message] = fields.ForeignKeyField(
         "almenara.Message", related_name="deliveries", on_delete=fields.CASCADE
@@ -112,6 +115,7 @@ class Delivery(Model):
 class Attempt(Model):
     """One try of one delivery; inserted once, with its outcome, and never changed."""
 
+    _no_comments = True
     id = fields.UUIDField(primary_key=True, generated=False)
     delivery: fields.ForeignKeyRelation[Delivery] = fields.ForeignKeyField(
         "almenara.Delivery", related_name="attempts", on_delete=fields.CASCADE
@@ -138,6 +142,7 @@ class Attempt(Model):
 class Replay(Model):
     """A wish to send many final deliveries again, and how far it has come."""
 
+    _no_comments = True
     id = fields.UUIDField(primary_key=True, generated=False)
     #: ``running``, ``done`` or ``cancelled``.
     status = fields.CharField(max_length=16)

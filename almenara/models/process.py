@@ -9,6 +9,7 @@ from tortoise.models import Model
 class Process(Model):
     """One running server or worker process; its row goes with it."""
 
+    _no_comments = True
     id = fields.UUIDField(primary_key=True, generated=False)
     #: Such as ``4711@worker-1``.
     name = fields.CharField(max_length=300)

@@ -9,6 +9,7 @@ from tortoise.models import Model
 class Tally(Model):
     """How often one thing happened in one minute, in all processes together."""
 
+    _no_comments = True
     id = fields.UUIDField(primary_key=True, generated=False)
     #: Its beginning.
     minute = fields.DatetimeField()

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from fastapi import BackgroundTasks, FastAPI, Response
 
-from almenara.api.accepting import AcceptedDelivery, AcceptedOut
+from almenara.api.accepted import AcceptedDelivery, AcceptedOut
 from almenara.api.message_bodies import MessageIn
 from almenara.database import Database, open_database
 from almenara.deliveries import MessageStatus, Outcome, Status
