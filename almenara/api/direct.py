@@ -19,7 +19,6 @@ from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from almenara.api.accepted import AcceptedOut, accept_body, accepted_out, accepting_headers
-from almenara.api.answering import WHOLE
 from almenara.api.authorization import PRINCIPAL
 from almenara.api.body import UnreadableBodyError, check_value, parse_json
 from almenara.api.dependencies import Parts
@@ -160,9 +159,5 @@ async def _answer(scope: AsgiScope, receive: Receive, send: Send, asked: _Asked)
     headers += [
         (name.encode(), value.encode()) for name, value in accepting_headers(answer).items()
     ]
-    start = {"type": "http.response.start", "status": _STATUS, "headers": headers}
-    if WHOLE in scope.get("extensions", ()):
-        await send(start | {WHOLE: content})
-    else:
-        await send(start)
-        await send({"type": "http.response.body", "body": content})
+    await send({"type": "http.response.start", "status": _STATUS, "headers": headers})
+    await send({"type": "http.response.body", "body": content})

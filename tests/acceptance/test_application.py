@@ -1,4 +1,4 @@
-"""The layers before the routes: they accept without them, and write an answer in one step."""
+"""The layers before the routes: they accept messages without them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import pytest
 from fastapi import FastAPI
 
 from almenara.api import routes
-from almenara.api.answering import WHOLE, Cycle, Gathering
 from almenara.app import build
-from tests.acceptance.test_raw_sockets import BODY, LENGTH, opened, post
+from tests.acceptance.test_raw_sockets import LENGTH, opened, post
 from tests.serving import Client, make_settings, served
 
 MESSAGE = {"topic": "hello", "description": "x"}
@@ -91,7 +90,7 @@ def test_the_description_needs_no_server(tmp_path: Path) -> None:
     assert "/v1/messages" in build(make_settings(tmp_path)).openapi()["paths"]
 
 
-async def test_a_whole_answer_ends_its_connection_where_the_client_asks_for_it(
+async def test_an_answer_ends_its_connection_where_the_client_asks_for_it(
     client: Client,
 ) -> None:
     whole = post(LENGTH[:-2], b"Connection: close")
@@ -104,7 +103,7 @@ async def test_a_whole_answer_ends_its_connection_where_the_client_asks_for_it(
         assert json.loads(body)["topic"] == "hello"
 
 
-async def test_whole_answers_keep_their_order(client: Client) -> None:
+async def test_answers_keep_their_order(client: Client) -> None:
     topics = [f"hello{' ' * number}" for number in range(1, 4)]
     bodies = [json.dumps(MESSAGE | {"topic": one, "reference": one}).encode() for one in topics]
     said = await talk(
@@ -120,95 +119,3 @@ async def test_whole_answers_keep_their_order(client: Client) -> None:
 async def test_a_client_that_waits_for_a_hundred_gets_it_first(client: Client) -> None:
     said = await talk(client, post(LENGTH[:-2], b"Expect: 100-continue", b"Connection: close"))
     assert [part[:3] for part in said.split(b"HTTP/1.1 ")[1:]] == [b"100", b"202"]
-
-
-class Line:
-    """A transport that keeps what is written."""
-
-    def __init__(self) -> None:
-        self.written: list[bytes] = []
-        self.closed = False
-
-    def write(self, data: bytes) -> None:
-        self.written.append(data)
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def cycle_on(line: Line, **values: Any) -> Cycle:
-    """A cycle whose answer goes to a line."""
-    cycle = Cycle.__new__(Cycle)
-    flow = type("Flow", (), {"write_paused": False})()
-    defaults = {
-        "flow": flow,
-        "disconnected": False,
-        "keep_alive": True,
-        "default_headers": [(b"date", b"now")],
-        "response_started": False,
-        "response_complete": False,
-        "message_event": asyncio.Event(),
-        "transport": Gathering(line, asyncio.get_running_loop()),  # type: ignore[arg-type]  # as much as is used
-        "on_response": lambda: None,
-    }
-    vars(cycle).update(defaults | values)
-    return cycle
-
-
-def start(*headers: tuple[bytes, bytes]) -> Any:
-    return {"type": "http.response.start", "status": 202, "headers": [*headers], WHOLE: b"{}"}
-
-
-async def test_a_whole_answer_is_written_once() -> None:
-    line = Line()
-    await cycle_on(line).send(start((b"content-length", b"2")))
-    assert line.written == [b"HTTP/1.1 202 Accepted\r\ndate: now\r\ncontent-length: 2\r\n\r\n{}"]
-    assert not line.closed
-
-
-async def test_nothing_is_written_to_whoever_has_hung_up() -> None:
-    line = Line()
-    await cycle_on(line, disconnected=True).send(start())
-    assert line.written == []
-
-
-async def test_a_whole_answer_waits_until_the_client_reads() -> None:
-    line, read = Line(), asyncio.Event()
-    flow = type("Flow", (), {"write_paused": True, "drain": staticmethod(read.wait)})()
-    sending = asyncio.create_task(cycle_on(line, flow=flow).send(start()))
-    await asyncio.sleep(0)
-    assert line.written == []
-    read.set()
-    await sending
-    assert len(line.written) == 1
-
-
-async def test_no_header_of_a_whole_answer_breaks_its_line() -> None:
-    line = Line()
-    with pytest.raises(ValueError, match="header"):
-        await cycle_on(line).send(start((b"location", b"/x\r\nset-cookie: a=b")))
-    assert line.written == []
-
-
-async def test_another_server_gets_the_answer_in_two_messages(
-    client: Client, tmp_path: Path
-) -> None:
-    sent: list[Any] = []
-
-    async def receive() -> Any:
-        return {"type": "http.request", "body": BODY, "more_body": False}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    app = build(make_settings(tmp_path))
-    app.state.parts = client.parts
-    headers = [
-        (b"host", b"localhost"),
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(BODY)),
-    ]
-    scope = {"type": "http", "method": "POST", "path": "/v1/messages", "root_path": ""}
-    await app(scope | {"query_string": b"", "headers": headers}, receive, send)
-    assert [one["type"] for one in sent] == ["http.response.start", "http.response.body"]
-    assert json.loads(sent[1]["body"])["topic"] == "hello"
