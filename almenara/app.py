@@ -57,7 +57,7 @@ def build(settings: Settings) -> Application:
 
     def make_documented() -> FastAPI:
         # Importing the routes takes a third of a server's start, and a plain message needs none.
-        from almenara.api.routes import documented
+        from almenara.api.documented import documented
 
         return documented(largest=settings.max_body_bytes, others=console.routes)
 
@@ -77,7 +77,7 @@ def build_metrics(settings: Settings) -> FastAPI:
     Raises:
         ConfigurationError: who issues tokens is not written as it can be used.
     """
-    from almenara.api.routes import measured
+    from almenara.api.documented import measured
 
     app = measured()
     app.add_middleware(Gate, authenticator=open_authenticator(settings), rate=None)

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args, get_origin
 import typer.main
 
 from almenara.app import build
-from almenara.cli import app as command_line
+from almenara.cli import command_line
 from almenara.cli.declaration import schema
 from almenara.cli.exits import MEANINGS
 from almenara.settings import PREFIX, Settings, read_settings
@@ -127,7 +127,7 @@ def api_page() -> str:
 
 def cli_page() -> str:
     """Describe every command, with its arguments, options and exit codes."""
-    root: Any = typer.main.get_command(command_line)
+    root: Any = typer.main.get_command(command_line())
     lines = ["# The command line", "", NOTE, _paragraphs(root.help or "")]
     for name, command in _commands(root):
         lines += ["", f"## {name}", "", _paragraphs(command.help or "")]

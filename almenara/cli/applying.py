@@ -12,8 +12,8 @@ import typer
 
 from almenara.cli.client import Server, connect, path_to
 from almenara.cli.exits import ExitCode
-from almenara.cli.messages import AsJson
 from almenara.cli.output import print_line, print_note
+from almenara.cli.words import AsJson
 from almenara.errors import AlmenaraError, ConfigurationError
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import typer
 
 from almenara.cli.client import connect
 from almenara.cli.following import MOST_ROWS
-from almenara.cli.messages import AsJson
 from almenara.cli.moments import read_moment, show_moment
 from almenara.cli.output import Column, print_json, print_note, print_table
+from almenara.cli.words import AsJson
 
 
 def audit(

@@ -20,11 +20,11 @@ from almenara.cli.channel_fields import describe_drill, describe_state, print_ch
 from almenara.cli.client import connect, path_to
 from almenara.cli.exits import ExitCode
 from almenara.cli.groups import new_group
-from almenara.cli.messages import AsJson
 from almenara.cli.output import Column, print_json, print_line, print_table
 from almenara.cli.story import is_sent, print_deliveries
 from almenara.cli.templates import Template, read_template
 from almenara.cli.verifying import VerifyEvery, read_every, verify_channels
+from almenara.cli.words import AsJson
 
 Assignments = Annotated[
     list[str] | None,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from almenara.cli.client import connect, path_to
+from almenara.cli.words import COMPLETING
 from almenara.errors import AlmenaraError
 
 #: Somebody waits with a finger on the key: longer than that, nothing is better.
@@ -42,7 +43,7 @@ def completion(
 
     root = context.find_root()
     name = root.info_name or "almenara"
-    shell_complete(root.command, {}, name, "_ALMENARA_COMPLETE", f"source_{shell}")
+    shell_complete(root.command, {}, name, COMPLETING, f"source_{shell}")
 
 
 def _names(kind: str, incomplete: str) -> list[str]:

@@ -24,9 +24,9 @@ from almenara.cli.message_options import (
     Topic,
     written_message,
 )
-from almenara.cli.messages import AsJson
 from almenara.cli.moments import show_moment
 from almenara.cli.output import print_fields, print_json, print_line, print_note
+from almenara.cli.words import AsJson
 
 _Fields = Iterator[tuple[str, str]]
 

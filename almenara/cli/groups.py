@@ -6,10 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from almenara.cli.messages import AsJson
-
-#: What every command has in common.
-CONTEXT = {"help_option_names": ["-h", "--help"]}
+from almenara.cli.words import CONTEXT, AsJson
 
 
 def new_group(help_text: str, list_command: Callable[[bool], None]) -> typer.Typer:

@@ -12,9 +12,9 @@ import typer
 from almenara.cli.client import connect
 from almenara.cli.completing import channel_names, topic_names
 from almenara.cli.following import MOST_ROWS, Looks, follow_news
-from almenara.cli.messages import AsJson
 from almenara.cli.moments import read_moment, show_moment, show_short
 from almenara.cli.output import Column, line_width, one_line, print_json, print_note, print_table
+from almenara.cli.words import AsJson
 
 #: The length of an id, which a table never cuts.
 _ID_WIDTH = 36

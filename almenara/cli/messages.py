@@ -30,12 +30,12 @@ from almenara.cli.message_options import (
 )
 from almenara.cli.output import print_json, print_line, print_note
 from almenara.cli.story import is_sent, is_settled, print_deliveries, print_story
+from almenara.cli.words import AsJson
 
 #: How often `send --wait` looks, in seconds: often at first, then less.
 FIRST_LOOK_SECONDS = 0.1
 LONGEST_LOOK_SECONDS = 2.0
 
-AsJson = Annotated[bool, typer.Option("--json", help="Write the server's JSON, for machines.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="The id of a message.")]
 OfDelivery = Annotated[bool, typer.Option("--delivery", help="ID is that of one delivery.")]
 

@@ -14,7 +14,6 @@ import typer
 from almenara.cli.checking import check_plugin
 from almenara.cli.client import Answer, connect
 from almenara.cli.groups import new_group
-from almenara.cli.messages import AsJson
 from almenara.cli.output import (
     Column,
     one_line,
@@ -26,6 +25,7 @@ from almenara.cli.output import (
 from almenara.cli.plugin_rows import differing_rows, newer_reasons, settings_rows
 from almenara.cli.scaffold import write_skeleton
 from almenara.cli.trying import try_plugin
+from almenara.cli.words import AsJson
 from almenara.errors import NotFoundError, PluginError
 from almenara.settings import read_settings
 

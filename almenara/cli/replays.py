@@ -16,7 +16,7 @@ from almenara.cli.client import Answer, Server, connect, path_to
 from almenara.cli.completing import channel_names, topic_names
 from almenara.cli.exits import ExitCode
 from almenara.cli.groups import new_group
-from almenara.cli.messages import FIRST_LOOK_SECONDS, LONGEST_LOOK_SECONDS, AsJson
+from almenara.cli.messages import FIRST_LOOK_SECONDS, LONGEST_LOOK_SECONDS
 from almenara.cli.moments import read_moment, show_moment
 from almenara.cli.output import (
     Column,
@@ -26,6 +26,7 @@ from almenara.cli.output import (
     print_note,
     print_table,
 )
+from almenara.cli.words import AsJson
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The id of a replay.")]
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from almenara.cli.messages import AsJson
 from almenara.cli.output import print_line
+from almenara.cli.words import AsJson
 from almenara.settings import read_settings
 
 

@@ -13,8 +13,8 @@ import typer
 from almenara.cli.catalogue import TopicName
 from almenara.cli.client import connect, path_to
 from almenara.cli.explain import print_explained
-from almenara.cli.messages import AsJson
 from almenara.cli.output import print_fields, print_json, print_line
+from almenara.cli.words import AsJson
 
 #: Written for what is to be removed.
 _NONE = "none"

@@ -19,7 +19,6 @@ from almenara.cli.catalogue import (
 from almenara.cli.client import connect, path_to
 from almenara.cli.completing import channel_names
 from almenara.cli.groups import new_group
-from almenara.cli.messages import AsJson
 from almenara.cli.moments import show_moment
 from almenara.cli.output import Column, print_fields, print_json, print_line, print_table
 from almenara.cli.templates import (
@@ -30,6 +29,7 @@ from almenara.cli.templates import (
     read_template,
     template_fields,
 )
+from almenara.cli.words import AsJson
 
 ChannelNames = Annotated[
     list[str] | None,

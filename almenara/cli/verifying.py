@@ -12,8 +12,8 @@ import typer
 from almenara.cli.client import Answer, RefusedError, Server, connect, path_to
 from almenara.cli.completing import channel_names
 from almenara.cli.exits import ExitCode
-from almenara.cli.messages import AsJson
 from almenara.cli.output import Column, print_json, print_line, print_note, print_table
+from almenara.cli.words import AsJson
 
 VerifyEvery = Annotated[
     str | None,

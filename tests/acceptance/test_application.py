@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from almenara.api import routes
+from almenara.api import documented
 from almenara.app import build
 from tests.acceptance.test_raw_sockets import LENGTH, opened, post
 from tests.serving import Client, make_settings, served
@@ -41,14 +41,14 @@ async def talk(client: Client, raw: bytes) -> bytes:
 async def test_messages_are_accepted_before_the_routes_are_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, go_on, make = [], threading.Event(), routes.documented
+    made, go_on, make = [], threading.Event(), documented.documented
 
     def slowly(**options: Any) -> FastAPI:
         made.append(options["largest"])
         assert go_on.wait(30)
         return make(**options)
 
-    monkeypatch.setattr(routes, "documented", slowly)
+    monkeypatch.setattr(documented, "documented", slowly)
     async with served(make_settings(tmp_path, max_body_bytes=OWN_SIZE)) as client:
         reads = [asyncio.create_task(client.get("/v1/messages")) for _ in range(3)]
         accepted = [await client.post("/v1/messages", MESSAGE) for _ in range(3)]
@@ -63,9 +63,9 @@ async def test_messages_are_accepted_before_the_routes_are_there(
 async def test_who_leaves_while_the_routes_are_made_keeps_nobody_from_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go_on, make = threading.Event(), routes.documented
+    go_on, make = threading.Event(), documented.documented
     monkeypatch.setattr(
-        routes, "documented", lambda **options: make(**options) if go_on.wait(30) else None
+        documented, "documented", lambda **options: make(**options) if go_on.wait(30) else None
     )
     async with served(make_settings(tmp_path, max_body_bytes=OWN_SIZE + 1)) as client:
         with pytest.raises(TimeoutError):
