@@ -10,7 +10,7 @@ from uuid import UUID
 from almenara.database import Transaction, read_id, read_timestamp
 from almenara.deliveries.chains import HAS_ITS_TURN, supersede
 from almenara.deliveries.leases import lease_end
-from almenara.deliveries.messages import refresh_messages
+from almenara.deliveries.messages import mark_sending
 from almenara.deliveries.states import DEATHS_IN_COMPANY, LEASE, Claim, by_id
 from almenara.models import new_id
 
@@ -88,7 +88,8 @@ async def claim_due(
     else:
         picked = _SUSPECT if suspects else _OLDEST if oldest_first else _MOST_URGENT
         claims = [one for limit in limits for one in await claiming.claim(picked, *limit)]
-    await refresh_messages(transaction, {claim.message_id for claim in claims})
+    if claims:
+        await mark_sending(transaction, (claim.message_id for claim in claims))
     return claims
 
 

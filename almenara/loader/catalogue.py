@@ -113,7 +113,7 @@ class Plugins:
             PluginError: there is no such plugin.
         """
         findings = self._findings
-        matches = [one for one in findings.found if name in (one.name, one.qualified_name)]
+        matches = findings.by_name.get(name, [])
         if len(matches) == 1:
             return matches[0]
         if matches:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -81,6 +82,15 @@ class Findings:
 
     found: list[FoundPlugin] = field(default_factory=list)
     broken: list[BrokenPlugin] = field(default_factory=list)
+
+    @cached_property
+    def by_name(self) -> dict[str, list[FoundPlugin]]:
+        """The good ones by each name that a channel may use; every attempt looks here."""
+        names: dict[str, list[FoundPlugin]] = {}
+        for one in self.found:
+            for name in {one.name, one.qualified_name}:
+                names.setdefault(name, []).append(one)
+        return names
 
     @classmethod
     def merge(cls, parts: Iterable[Findings]) -> Findings:
