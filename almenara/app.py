@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from almenara.accept import Acceptor
 from almenara.api.application import Application
-from almenara.api.dependencies import Parts
 from almenara.api.gate import Gate
 from almenara.api.headers import SafeHeaders
+from almenara.api.parts import Parts
 from almenara.audit import Audit
 from almenara.auth import open_authenticator
 from almenara.backlog import Backlog

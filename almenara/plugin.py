@@ -11,11 +11,19 @@ import json
 from collections.abc import Awaitable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, get_args, get_origin, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    Protocol,
+    get_args,
+    get_origin,
+    runtime_checkable,
+)
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from fastapi import BackgroundTasks
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -29,6 +37,9 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from almenara.attachment import Attachment
+
+if TYPE_CHECKING:
+    from fastapi import BackgroundTasks
 
 #: The types of a value that must not be seen.
 _SECRETS = (SecretStr, SecretBytes, Secret)

@@ -20,7 +20,7 @@ import uvicorn
 
 from almenara.api.application import Application
 from almenara.api.connection import Connection
-from almenara.api.dependencies import Parts
+from almenara.api.parts import Parts
 from almenara.app import build, running
 from almenara.cli.server import KEEP_ALIVE_SECONDS
 from almenara.settings import Settings, read_settings

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from almenara import errors
-from almenara.api.errors import CODES, UNREADABLE
+from almenara.api.handlers import CODES, UNREADABLE
 from almenara.deliveries import FINAL, TRANSITIONS, MessageStatus, Outcome, Reason, Status
 from docs.generate import pages
 from tests import house_rules

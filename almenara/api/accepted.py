@@ -13,8 +13,8 @@ from pydantic import BaseModel
 
 from almenara.accept import Answer
 from almenara.api.attachment_bodies import uploads_of
-from almenara.api.dependencies import Parts
 from almenara.api.message_bodies import MessageBody
+from almenara.api.parts import Parts
 from almenara.auth import Principal
 from almenara.deliveries import MessageStatus, NewDelivery, NewMessage
 from almenara.models import Delivery, Message

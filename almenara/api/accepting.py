@@ -11,20 +11,15 @@ from pydantic import BaseModel, ValidationError
 from almenara.accept import Answer
 from almenara.api.accepted import AcceptedOut, accept_body, accepted_out, accepting_headers
 from almenara.api.authorization import Sender
-from almenara.api.body import BatchRoute, StrictRoute, UnreadableBodyError, check_value
-from almenara.api.dependencies import Name, Parts, PartsNeeded
+from almenara.api.body import UnreadableBodyError, check_value
+from almenara.api.dependencies import TRACED, IdempotencyKey, Name, PartsNeeded, Traceparent
 from almenara.api.errors import describe_error, field_errors, first_sentence, problem_content
 from almenara.api.foreign import ForeignRoute, TemplateName
 from almenara.api.incoming import FORM, MessageRoute
-from almenara.api.message_bodies import (
-    BatchIn,
-    BatchItemIn,
-    IdempotencyKey,
-    MessageBody,
-    MessageIn,
-)
+from almenara.api.message_bodies import BatchIn, BatchItemIn, MessageBody, MessageIn
+from almenara.api.parts import Parts
 from almenara.api.problems import BODY, problems
-from almenara.api.traced import TRACED, Traceparent
+from almenara.api.strict import BatchRoute, StrictRoute
 from almenara.auth import Principal
 from almenara.errors import AlmenaraError, InvalidInputError
 

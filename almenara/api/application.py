@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI
 from starlette.datastructures import State
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
@@ -21,6 +20,8 @@ from almenara.rates import Rate
 from almenara.settings import Settings
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from almenara.auth import Authenticator
 
 

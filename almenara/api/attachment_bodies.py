@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
 
-from almenara.api.dependencies import StrictModel, refusal
+from almenara.api.fields import StrictModel, refusal
 from almenara.attachment import guess_type
 from almenara.uploads import Upload
 

@@ -10,9 +10,10 @@ from fastapi import APIRouter, Query
 from pydantic import AfterValidator, BaseModel
 
 from almenara.api.authorization import ADMINISTERS
-from almenara.api.body import StrictRoute
-from almenara.api.dependencies import Cursor, Limit, Moment, PartsNeeded, Text, no_nul
+from almenara.api.dependencies import Cursor, Limit, Moment, PartsNeeded, Text
+from almenara.api.fields import no_nul
 from almenara.api.problems import problems
+from almenara.api.strict import StrictRoute
 from almenara.audit import AuditFilters
 from almenara.trail import Action
 

@@ -10,11 +10,9 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
 from almenara.api.dependencies import DeliveryId, MessageId, PartsNeeded
+from almenara.api.gate import PRINCIPAL
 from almenara.auth import Principal, Scope
 from almenara.errors import NotFoundError
-
-#: Where the gate leaves whom it let in, in the ASGI scope of a request.
-PRINCIPAL = "almenara.principal"
 
 
 class _Asking(SecurityBase):

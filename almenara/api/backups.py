@@ -10,9 +10,9 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from almenara.api.authorization import Keeper
-from almenara.api.body import StrictRoute
 from almenara.api.dependencies import PartsNeeded
 from almenara.api.problems import problems
+from almenara.api.strict import StrictRoute
 
 router = APIRouter(
     prefix="/v1", tags=["backups"], route_class=StrictRoute, responses=problems(422, 503)

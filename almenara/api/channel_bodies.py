@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from almenara.api.dependencies import NewName, StrictModel
+from almenara.api.fields import NewName, StrictModel
 from almenara.api.template_bodies import TemplateBody
 from almenara.errors import AlmenaraError
 from almenara.limits import LONGEST_EVERY, SHORTEST_EVERY, DrillOutcome, LastDrill, State

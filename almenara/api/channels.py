@@ -10,7 +10,6 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Query, Response
 
 from almenara.api.authorization import READS_CONFIG, ConfigWriter
-from almenara.api.body import StrictRoute
 from almenara.api.channel_bodies import (
     ChannelChange,
     ChannelFields,
@@ -22,9 +21,12 @@ from almenara.api.channel_bodies import (
     channel_out,
     drill_out,
 )
-from almenara.api.dependencies import Name, NewName, Parts, PartsNeeded
+from almenara.api.dependencies import Name, PartsNeeded
+from almenara.api.fields import NewName
 from almenara.api.messages import MessageStory, story_out
+from almenara.api.parts import Parts
 from almenara.api.problems import BODY, problems
+from almenara.api.strict import StrictRoute
 from almenara.catalogue import ChannelSpec, Written
 from almenara.deliveries import NewMessage, Status
 from almenara.errors import ConflictError

@@ -11,9 +11,10 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from almenara.api.authorization import ManagedDeliveryId, Manager, ReadDeliveryId, Reader
-from almenara.api.body import StrictRoute
-from almenara.api.dependencies import Cursor, Limit, Moment, Parts, PartsNeeded, Word
+from almenara.api.dependencies import Cursor, Limit, Moment, PartsNeeded, Word
+from almenara.api.parts import Parts
 from almenara.api.problems import problems
+from almenara.api.strict import StrictRoute
 from almenara.deliveries import Outcome, Reason, Status
 from almenara.log import Filters
 from almenara.models import Attempt, Delivery

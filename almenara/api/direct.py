@@ -13,17 +13,17 @@ from __future__ import annotations
 import re
 from typing import Any, Final, NamedTuple
 
-from fastapi import Request
 from pydantic import ValidationError
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from almenara.api.accepted import AcceptedOut, accept_body, accepted_out, accepting_headers
-from almenara.api.authorization import PRINCIPAL
 from almenara.api.body import UnreadableBodyError, check_value, parse_json
-from almenara.api.dependencies import Parts
 from almenara.api.errors import answer_error
+from almenara.api.gate import PRINCIPAL
 from almenara.api.message_bodies import KEY_PATTERN, LONGEST_KEY, MessageIn
+from almenara.api.parts import Parts
 from almenara.api.traced import NAME as TRACEPARENT
 from almenara.auth import Principal, Scope
 from almenara.errors import AlmenaraError

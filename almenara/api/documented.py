@@ -28,7 +28,7 @@ from almenara.api import (
     topics,
 )
 from almenara.api.body_limit import BodyLimit
-from almenara.api.errors import add_error_handlers
+from almenara.api.handlers import add_error_handlers
 
 #: What every application of ours asks of the framework.
 _OPTIONS: Final[dict[str, Any]] = {

@@ -11,12 +11,12 @@ from pydantic import BaseModel, Field
 
 from almenara.api.attachment_bodies import AttachmentOut, uploads_of
 from almenara.api.authorization import READS_CONFIG
-from almenara.api.body import StrictRoute
-from almenara.api.dependencies import Name, PartsNeeded
+from almenara.api.dependencies import IdempotencyKey, Name, PartsNeeded
 from almenara.api.foreign import ForeignRoute, TemplateName
 from almenara.api.incoming import FORM, MessageRoute
-from almenara.api.message_bodies import IdempotencyKey, MessageBody, MessageIn
+from almenara.api.message_bodies import MessageBody, MessageIn
 from almenara.api.problems import BODY, problems
+from almenara.api.strict import StrictRoute
 from almenara.deliveries import MessageStatus
 from almenara.dispatch import Preview
 from almenara.explain import Explanation, Step

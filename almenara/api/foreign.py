@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 
 from almenara.api.body import DEEPEST, LARGEST_INTEGER, UnreadableBodyError
-from almenara.api.dependencies import Parts
 from almenara.api.incoming import MessageRoute, bringing, is_form, read_whole
+from almenara.api.parts import Parts
 from almenara.api.template_bodies import Sender
 from almenara.templates import Reading
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from almenara.api.authorization import PRINCIPAL
 from almenara.api.errors import describe_error, problem, refusal_headers
 from almenara.api.metering import Meter
 from almenara.auth import ANYBODY, Principal
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
     from almenara.auth import Authenticator
 
 log = get_logger("auth")
+
+#: Where the gate leaves whom it let in, in the ASGI scope of a request.
+PRINCIPAL = "almenara.principal"
 
 #: What answers whoever asks: a probe has no token, and a page for people loads before they sign in.
 OPEN: Final = frozenset({"/healthz", "/readyz"})

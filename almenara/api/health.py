@@ -8,7 +8,8 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from almenara.api.dependencies import Parts, PartsNeeded
+from almenara.api.dependencies import PartsNeeded
+from almenara.api.parts import Parts
 from almenara.telemetry import get_logger, process_name
 
 log = get_logger("api")

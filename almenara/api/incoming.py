@@ -14,14 +14,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from almenara.api.attachment_bodies import LARGEST_TOGETHER, MOST_FILES, decode_content
-from almenara.api.body import (
-    READ,
-    StrictRoute,
-    UnreadableBodyError,
-    check_headers,
-    check_value,
-    parse_json,
-)
+from almenara.api.body import UnreadableBodyError, check_value, parse_json
+from almenara.api.strict import READ, StrictRoute, check_headers
 from almenara.errors import FieldError
 from almenara.settings import Settings
 

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self
 
-from fastapi import Header
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, model_validator
 
 from almenara.api.attachment_bodies import Attachments
-from almenara.api.dependencies import NAME_PATTERN, StrictModel, refusal, written_out
+from almenara.api.fields import NAME_PATTERN, StrictModel, refusal, written_out
 from almenara.deliveries import AttachedFile, NewMessage
 from almenara.models import new_id
 from almenara.plugin import Format
@@ -19,17 +18,6 @@ from almenara.plugin import Format
 #: An idempotency key: printable ASCII, so long at the most.
 KEY_PATTERN = r"^[\x20-\x7e]+$"
 LONGEST_KEY = 255
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        max_length=LONGEST_KEY,
-        pattern=KEY_PATTERN,
-        description="Printable ASCII: the same key and message are stored once, for as long as "
-        "the message is kept.",
-    ),
-]
 
 #: A message may be scheduled so far ahead.
 FURTHEST = timedelta(days=366)

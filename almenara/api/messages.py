@@ -15,7 +15,6 @@ from starlette.responses import StreamingResponse
 
 from almenara.api.attachment_bodies import MOST_FILES, AttachmentOut
 from almenara.api.authorization import ManagedMessageId, Manager, Reader, ReadMessageId
-from almenara.api.body import StrictRoute
 from almenara.api.deliveries import DeliveryOut, delivery_out
 from almenara.api.dependencies import (
     Cursor,
@@ -26,6 +25,7 @@ from almenara.api.dependencies import (
     Word,
 )
 from almenara.api.problems import problems
+from almenara.api.strict import StrictRoute
 from almenara.deliveries import AttachedFile, MessageStatus
 from almenara.dispatch import read_chunks
 from almenara.errors import NotFoundError

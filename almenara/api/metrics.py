@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from almenara import __version__, figures
 from almenara.api.authorization import ADMINISTERS
-from almenara.api.dependencies import Parts
+from almenara.api.parts import Parts
 
 router = APIRouter(tags=["health"])
 

@@ -11,18 +11,12 @@ from fastapi import APIRouter, Response
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
 
 from almenara.api.authorization import MANAGES_ALL, ManagerOfAll
-from almenara.api.body import StrictRoute
 from almenara.api.deliveries import DeliverySummary, summary_of
-from almenara.api.dependencies import (
-    Cursor,
-    Limit,
-    Parts,
-    PartsNeeded,
-    ReplayId,
-    StrictModel,
-    written_out,
-)
+from almenara.api.dependencies import Cursor, Limit, PartsNeeded, ReplayId
+from almenara.api.fields import StrictModel, written_out
+from almenara.api.parts import Parts
 from almenara.api.problems import BODY, problems
+from almenara.api.strict import StrictRoute
 from almenara.deliveries import Reason, Status
 from almenara.models import Replay
 from almenara.rates import RATE_PATTERN

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from almenara.api.authorization import Reader
-from almenara.api.body import StrictRoute
 from almenara.api.dependencies import PartsNeeded
 from almenara.api.problems import problems
+from almenara.api.strict import StrictRoute
 from almenara.backlog import Backlog
 from almenara.figures import OLDEST_DUE, PENDING, TAKEN
 from almenara.tallies import Chart, Period

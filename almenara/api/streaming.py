@@ -11,11 +11,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from almenara.api.authorization import Reader
-from almenara.api.body import StrictRoute
 from almenara.api.connection import ABORT
 from almenara.api.dependencies import PartsNeeded, Word
 from almenara.api.messages import message_out
 from almenara.api.problems import problems
+from almenara.api.strict import StrictRoute
 from almenara.auth import ANYBODY
 from almenara.models import new_id
 from almenara.stream import Change, Listener, Stream, Words

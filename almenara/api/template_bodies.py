@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_serializer, model_validator
 
-from almenara.api.dependencies import StrictModel, refusal
+from almenara.api.fields import StrictModel, refusal
 from almenara.errors import TemplateError
 from almenara.plugin import Format
 from almenara.templates import LONGEST_SOURCE, Words, check_reading, reading_of

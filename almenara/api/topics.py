@@ -17,10 +17,11 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from almenara.api.authorization import READS_CONFIG, ConfigWriter
-from almenara.api.body import StrictRoute
-from almenara.api.dependencies import Name, NewName, PartsNeeded, StrictModel, refusal
+from almenara.api.dependencies import Name, PartsNeeded
 from almenara.api.errors import first_sentence
+from almenara.api.fields import NewName, StrictModel, refusal
 from almenara.api.problems import BODY, problems
+from almenara.api.strict import StrictRoute
 from almenara.api.template_bodies import Accept, TemplateBody, accept_out, accept_stored
 from almenara.catalogue import StoredTopic, TopicSpec, TopicStep
 from almenara.conditions import find_mistakes

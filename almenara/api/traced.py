@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any, Final
+from typing import Final
 
-from fastapi import Depends, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from almenara.tracing import Span, Spans, read_traceparent
 
 NAME: Final = b"traceparent"
-
-#: What the API's description says of the header.
-TRACED: Final[dict[str, Any]] = {
-    "parameters": [
-        {
-            "name": "traceparent",
-            "in": "header",
-            "required": False,
-            "description": "The trace that the message belongs to (W3C Trace Context), which is "
-            "kept with it; an invalid one is passed over.",
-            "schema": {"type": "string"},
-        }
-    ]
-}
 
 #: Where messages come in: the routes that have a span, by what stands in it for their paths.
 _ROUTES: Final = {"/v1/messages": "/v1/messages", "/v1/messages/batch": "/v1/messages/batch"}
@@ -40,14 +25,6 @@ def sent_traceparent(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     """Return the context that a request came with; an invalid one, or several, are none."""
     found = [value for name, value in headers if name == NAME]
     return read_traceparent(found[0]) if len(found) == 1 else None
-
-
-async def _of_request(request: Request) -> str | None:
-    return sent_traceparent(request.scope["headers"])
-
-
-#: The context that a request came with.
-Traceparent = Annotated[str | None, Depends(_of_request)]
 
 
 class Traced:

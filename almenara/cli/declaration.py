@@ -14,7 +14,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from almenara.api.channel_bodies import ChannelFields
-from almenara.api.dependencies import NewName, StrictModel
+from almenara.api.fields import NewName, StrictModel
 from almenara.api.topics import TopicFields
 from almenara.errors import AlmenaraError, ConfigurationError
 

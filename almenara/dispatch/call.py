@@ -14,8 +14,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastapi import BackgroundTasks
-
 from almenara.plugin import Message
 
 #: A task that was told to stop gets so long to do so, in seconds, before its result is recorded.
@@ -193,7 +191,7 @@ async def _guarded(
 
 async def _build(build: Callable[[], Any], threads: _Threads) -> Any:
     try:
-        return await _unwrap(threads.run(build))
+        return await _unwrap(threads.run(_build_first, build))
     except Exception as error:
         if not any(words in str(error) for words in _WANTS_LOOP):
             raise
@@ -201,7 +199,17 @@ async def _build(build: Callable[[], Any], threads: _Threads) -> Any:
         return build()
 
 
+def _build_first(build: Callable[[], Any]) -> Any:
+    # A server starts in four fifths of the time without it. Whatever sends was built before, so the
+    # event loop does not wait for it either.
+    import fastapi  # noqa: F401 - for `_send`
+
+    return build()
+
+
 async def _send(target: Any, message: Message, threads: _Threads) -> Any:
+    from fastapi import BackgroundTasks
+
     background_tasks = BackgroundTasks()
     if inspect.iscoroutinefunction(target.send_message):
         value = await target.send_message(message, background_tasks)

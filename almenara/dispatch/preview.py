@@ -6,9 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from fastapi import BackgroundTasks
+from typing import TYPE_CHECKING, Any
 
 from almenara.deliveries import NewMessage
 from almenara.dispatch.attached import describe_files
@@ -21,6 +19,9 @@ from almenara.loader import Instance, mask
 from almenara.models import new_id
 from almenara.plugin import Message
 from almenara.routing import ChannelRoute, TopicRoute
+
+if TYPE_CHECKING:
+    from fastapi import BackgroundTasks
 
 #: A plugin has so long to be built and to say what it would send, in seconds.
 PREVIEW_SECONDS = 3.0

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import almenara.migrations
-from almenara.api.dependencies import Parts
+from almenara.api.parts import Parts
 from almenara.app import running
 from almenara.catalogue import ChannelSpec, TopicSpec, TopicStep
 from almenara.check import Finding, check_set_up

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 
-from almenara.api.authorization import PRINCIPAL
 from almenara.api.direct import Direct
+from almenara.api.gate import PRINCIPAL
 from almenara.auth import ANYBODY, Principal, Scope
 from almenara.ledger import Ledger
 from tests.acceptance.test_bad_input import (

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import pytest
 
-from almenara.api.dependencies import Parts
+from almenara.api.parts import Parts
 from almenara.app import running
 from almenara.catalogue import ChannelSpec
 from almenara.deliveries import NewMessage, Plan, Status

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import pytest
 
-from almenara.api.dependencies import Parts
+from almenara.api.parts import Parts
 from almenara.app import running
 from almenara.database import Database, Transaction
 from almenara.deliveries import Key, MessageStatus, NewMessage, Plan, Status

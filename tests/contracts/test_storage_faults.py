@@ -18,7 +18,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from almenara.api.dependencies import Parts
+from almenara.api.parts import Parts
 from almenara.app import running
 from almenara.catalogue import ChannelSpec, TopicSpec, TopicStep
 from almenara.database import Database, Transaction, read_id

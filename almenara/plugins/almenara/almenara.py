@@ -7,14 +7,13 @@ import base64
 import json
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from almenara import (
-    BackgroundTasks,
     ChannelError,
     HttpResponse,
     Message,
@@ -25,6 +24,9 @@ from almenara import (
     raise_for_status,
     request,
 )
+
+if TYPE_CHECKING:
+    from almenara import BackgroundTasks
 
 #: What the other tower says of its topics and channels, and not of the message.
 _OF_THE_CHANNEL = frozenset({"topic_not_found", "channel_not_found"})

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from almenara import (
-    BackgroundTasks,
     ChannelError,
     Message,
     PermanentError,
@@ -23,6 +22,9 @@ from almenara import (
 
 from .library import INSTALL, is_installed, send, service_of
 from .urls import PUBLIC, schema_of
+
+if TYPE_CHECKING:
+    from almenara import BackgroundTasks
 
 _MOST_URLS = 20
 #: Longer than any service takes; what one does not take is cut by apprise.

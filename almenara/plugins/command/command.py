@@ -9,13 +9,12 @@ import shutil
 import signal
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from almenara import (
-    BackgroundTasks,
     ChannelError,
     Message,
     PermanentError,
@@ -24,6 +23,9 @@ from almenara import (
     as_text,
     leave_out,
 )
+
+if TYPE_CHECKING:
+    from almenara import BackgroundTasks
 
 #: What a command may end with (``sysexits.h``): its data are wrong, or its set-up is.
 _WRONG_DATA, _WRONG_SET_UP = 65, 78

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from almenara import (
-    BackgroundTasks,
     HttpResponse,
     Message,
     PluginSettings,
@@ -22,6 +21,9 @@ from almenara import (
     raise_for_status,
     request,
 )
+
+if TYPE_CHECKING:
+    from almenara import BackgroundTasks
 
 #: https://discord.com/developers/docs/resources/webhook#execute-webhook
 _LONGEST_TEXT = 2_000

@@ -5,14 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
-from almenara import (
-    BackgroundTasks,
-    Message,
-    PermanentError,
-    Receipt,
-)
+from almenara import Message, PermanentError, Receipt
 
 from .connections import Connections
 from .failures import describe_refused, explained
@@ -20,6 +15,9 @@ from .oauth import Tokens, grant_of
 from .opening import USUAL_PORTS, Door, Server, Tls
 from .rendering import Mail, Sender, readable, render
 from .settings import MailSettings, check_address
+
+if TYPE_CHECKING:
+    from almenara import BackgroundTasks
 
 
 class _Addressed(TypedDict):

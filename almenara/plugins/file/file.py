@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from almenara import (
-    BackgroundTasks,
-    ChannelError,
-    Message,
-    PluginSettings,
-    TemporaryError,
-    as_text,
-)
+from almenara import ChannelError, Message, PluginSettings, TemporaryError, as_text
+
+if TYPE_CHECKING:
+    from almenara import BackgroundTasks
 
 _MODE = 0o640
 #: A link may lead anywhere: it is not followed.

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from almenara import (
-    BackgroundTasks,
-    Message,
-    PluginSettings,
-    SecretUrl,
-    as_chat_marks,
-    raise_for_status,
-    request,
-)
+from almenara import Message, PluginSettings, SecretUrl, as_chat_marks, raise_for_status, request
+
+if TYPE_CHECKING:
+    from almenara import BackgroundTasks
 
 #: https://developers.google.com/workspace/chat/api/reference/rest/v1/spaces.messages
 _LONGEST_TEXT = 4_096

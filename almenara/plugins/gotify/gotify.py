@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from almenara import (
-    BackgroundTasks,
     HttpResponse,
     Message,
     PluginSettings,
@@ -21,6 +20,9 @@ from almenara import (
     raise_for_status,
     request,
 )
+
+if TYPE_CHECKING:
+    from almenara import BackgroundTasks
 
 #: The token is wrong, or there is no Gotify at the address.
 _OF_THE_CHANNEL = frozenset({401, 403, 404})

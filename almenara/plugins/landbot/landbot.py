@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from almenara import (
-    BackgroundTasks,
     ChannelError,
     HttpResponse,
     Message,
@@ -23,6 +22,9 @@ from almenara import (
     receipt_of_many,
     request,
 )
+
+if TYPE_CHECKING:
+    from almenara import BackgroundTasks
 
 #: Landbot names no limit; of the channels behind it, WhatsApp has this one.
 _LONGEST_TEXT = 4_096

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
-from almenara import BackgroundTasks, Message
+from almenara import Message
+
+if TYPE_CHECKING:
+    from almenara import BackgroundTasks
 
 #: The name under which the lines appear.
 LOGGER = "almenara.channel.log"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from pydantic import Field
 
 from almenara import (
-    BackgroundTasks,
     Message,
     PluginSettings,
     SecretStr,
@@ -20,6 +19,9 @@ from almenara import (
     raise_for_status,
     request,
 )
+
+if TYPE_CHECKING:
+    from almenara import BackgroundTasks
 
 #: A whole event has 64 KiB; it holds the text twice.
 _LONGEST_TEXT, _LONGEST_HTML = 16_000, 24_000

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from almenara import (
-    BackgroundTasks,
     ChannelError,
     Message,
     PluginSettings,
@@ -19,6 +18,9 @@ from almenara import (
     raise_for_status,
     request,
 )
+
+if TYPE_CHECKING:
+    from almenara import BackgroundTasks
 
 #: https://developers.mattermost.com/integrate/webhooks/incoming/
 _LONGEST_TEXT = 16_383

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
 from almenara import (
-    BackgroundTasks,
     Message,
     PluginSettings,
     SecretStr,
@@ -21,6 +20,9 @@ from almenara import (
     raise_for_status,
     request,
 )
+
+if TYPE_CHECKING:
+    from almenara import BackgroundTasks
 
 #: A longer text would arrive as an attached file. https://docs.ntfy.sh/publish/#limitations
 _LONGEST_TEXT = 4_096

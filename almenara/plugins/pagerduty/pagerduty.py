@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from almenara import (
-    BackgroundTasks,
     Message,
     PluginSettings,
     SecretStr,
@@ -18,6 +17,9 @@ from almenara import (
     raise_for_status,
     request,
 )
+
+if TYPE_CHECKING:
+    from almenara import BackgroundTasks
 
 #: https://developer.pagerduty.com/docs/send-alert-event
 _LONGEST_SUMMARY, _LONGEST_DETAILS = 1_024, 20_000

@@ -6,13 +6,12 @@ import asyncio
 import base64
 import time
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from almenara import (
     Attachment,
-    BackgroundTasks,
     ChannelError,
     HttpResponse,
     Message,
@@ -27,6 +26,9 @@ from almenara import (
     raise_for_status,
     request,
 )
+
+if TYPE_CHECKING:
+    from almenara import BackgroundTasks
 
 #: https://pushover.net/api
 _LONGEST_TEXT, _LONGEST_TITLE = 1_024, 250

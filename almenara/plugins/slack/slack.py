@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from almenara import (
-    BackgroundTasks,
     ChannelError,
     HttpResponse,
     Message,
@@ -19,6 +18,9 @@ from almenara import (
 )
 
 from .answers import read_bot_answer, read_token_answer, read_webhook_answer
+
+if TYPE_CHECKING:
+    from almenara import BackgroundTasks
 
 #: Slack cuts a text behind this many characters.
 _LONGEST_TEXT = 40_000

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from almenara import (
-    BackgroundTasks,
-    Message,
-    PluginSettings,
-    SecretUrl,
-    as_markdown,
-    cut,
-    raise_for_status,
-    request,
-)
+from almenara import Message, PluginSettings, SecretUrl, as_markdown, cut, raise_for_status, request
+
+if TYPE_CHECKING:
+    from almenara import BackgroundTasks
 
 #: A whole card has 28 KB: what the text leaves is for the rest of it and for escapes in JSON.
 _LONGEST_TEXT = 12_000

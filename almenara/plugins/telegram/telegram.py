@@ -6,13 +6,12 @@ import asyncio
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from almenara import (
     Attachment,
-    BackgroundTasks,
     ChannelError,
     HttpResponse,
     Message,
@@ -27,6 +26,9 @@ from almenara import (
     raise_for_status,
     request,
 )
+
+if TYPE_CHECKING:
+    from almenara import BackgroundTasks
 
 #: https://core.telegram.org/bots/api#sendmessage
 _LONGEST_TEXT = 4_096

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
 from pydantic import Field, model_validator
 
 from almenara import (
-    BackgroundTasks,
     ChannelError,
     HttpResponse,
     Message,
@@ -22,6 +21,9 @@ from almenara import (
     raise_for_status,
     request,
 )
+
+if TYPE_CHECKING:
+    from almenara import BackgroundTasks
 
 #: https://www.twilio.com/docs/messaging/api/message-resource
 _LONGEST_TEXT = 1_600

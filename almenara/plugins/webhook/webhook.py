@@ -13,13 +13,12 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from almenara import (
-    BackgroundTasks,
     ChannelError,
     ClientTls,
     Message,
@@ -32,6 +31,9 @@ from almenara import (
     request,
     values_of,
 )
+
+if TYPE_CHECKING:
+    from almenara import BackgroundTasks
 
 _PREFIX = "whsec_"
 _KEY_BYTES = range(24, 65)

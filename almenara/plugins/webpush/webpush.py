@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
 from almenara import (
-    BackgroundTasks,
     ChannelError,
     Message,
     PluginSettings,
@@ -25,6 +24,9 @@ from .encryption import encrypt
 from .payload import tag_of, text_of
 from .subscription import Subscription
 from .vapid import authorization, read_key
+
+if TYPE_CHECKING:
+    from almenara import BackgroundTasks
 
 _MOST_SUBSCRIPTIONS = 100
 #: Shorter than a channel's deadline, so that one silent service does not hide who has taken it.
