@@ -58,21 +58,59 @@ class Transaction:
             computed: by column, what is stored instead of its value, written in SQL; its own name
                 stands for its value.
         """
+        await self._insert(table, columns, rows, computed=computed or {})
+
+    async def insert_new(
+        self,
+        table: str,
+        columns: Mapping[str, ColumnType],
+        rows: Sequence[Sequence[object]],
+        *,
+        unique: str,
+    ) -> int:
+        """Insert those of many rows whose values in the unique columns do not stand yet.
+
+        Also not in another transaction that is about to be committed, which is waited for. Returns
+        how many were inserted.
+        """
+        conflict = f"ON CONFLICT ({unique}) DO NOTHING"
+        if self.dialect == "postgres":
+            return await self._insert(table, columns, rows, end=f"{conflict} RETURNING 1")
+        before = await self._changes()
+        await self._insert(table, columns, rows, end=conflict)
+        return await self._changes() - before
+
+    async def _changes(self) -> int:
+        """Count the rows that this connection to SQLite has ever changed."""
+        [row] = await self.fetch("SELECT total_changes() AS count")
+        return int(row["count"])
+
+    async def _insert(
+        self,
+        table: str,
+        columns: Mapping[str, ColumnType],
+        rows: Sequence[Sequence[object]],
+        *,
+        computed: Mapping[str, str] | None = None,
+        end: str = "",
+    ) -> int:
+        """Insert; returns how many rows the statement gave back."""
         if not rows:
-            return
+            return 0
         changed = {name: sql for name, sql in (computed or {}).items() if sql != name}
         names = ", ".join(columns)
         if self.dialect == "sqlite" and not changed:
             # A prepared statement: a quarter less than to read the rows out of JSON.
             places = ", ".join("?" * len(columns))
             await self.client.execute_many(
-                f"INSERT INTO {table} ({names}) VALUES ({places})",
+                f"INSERT INTO {table} ({names}) VALUES ({places}) {end}",
                 _rows_for_sqlite(columns, rows),
             )
-            return
+            return 0
         source, values = self.rows(columns, rows)
         picks = ", ".join(changed.get(name, name) for name in columns)
-        await self.execute(f"INSERT INTO {table} ({names}) SELECT {picks} FROM {source}", *values)
+        statement = f"INSERT INTO {table} ({names}) SELECT {picks} FROM {source} {end}"
+        return len(await self.fetch(statement, *values))
 
     def rows(
         self,

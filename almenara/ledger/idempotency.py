@@ -57,7 +57,13 @@ async def keep_keys(transaction: Transaction, plans: Sequence[Plan]) -> dict[UUI
     keyed = [plan for plan in plans if plan.key is not None]
     if not keyed:
         return {}
-    source, values = transaction.rows(
+    rows = [
+        (plan.message.id, *_names(plan), plan.key.fingerprint, plan.message.created_at)
+        for plan in keyed
+        if plan.key is not None
+    ]
+    inserted = await transaction.insert_new(
+        "idempotency_key",
         {
             "message_id": "uuid",
             "sender": "text",
@@ -65,28 +71,14 @@ async def keep_keys(transaction: Transaction, plans: Sequence[Plan]) -> dict[UUI
             "fingerprint": "text",
             "created_at": "timestamptz",
         },
-        [
-            (plan.message.id, *_names(plan), plan.key.fingerprint, plan.message.created_at)
-            for plan in keyed
-            if plan.key is not None
-        ],
+        rows,
+        unique="sender, key",
     )
-    rows = await transaction.fetch(
-        f"""
-        INSERT INTO idempotency_key (message_id, sender, key, fingerprint, created_at)
-        SELECT message_id, sender, key, fingerprint, created_at FROM {source} WHERE true
-        ON CONFLICT (sender, key) DO NOTHING RETURNING message_id
-        """,
-        *values,
-    )
-    won = {read_id(row["message_id"]) for row in rows}
-    return await _losers(transaction, [plan for plan in keyed if plan.message.id not in won])
+    return {} if inserted == len(rows) else await _losers(transaction, keyed)
 
 
 async def _losers(transaction: Transaction, plans: Sequence[Plan]) -> dict[UUID, Accepted]:
-    """Find the first messages of keys that stood already."""
-    if not plans:
-        return {}
+    """Find the first messages of keys; what became of the plans that are not among them."""
     source, values = transaction.rows(
         {"sender": "text", "key": "text"}, [_names(plan) for plan in plans]
     )
@@ -107,9 +99,12 @@ async def _losers(transaction: Transaction, plans: Sequence[Plan]) -> dict[UUID,
             # Another process purged the first message since the key was found.
             answers[plan.message.id] = Accepted(Acceptance.STALE, plan.message.id)
             continue
+        first_id = read_id(row["message_id"])
+        if first_id == plan.message.id:
+            continue
         same = row["fingerprint"] == plan.key.fingerprint
         acceptance = Acceptance.DUPLICATE if same else Acceptance.KEY_REUSED
-        answers[plan.message.id] = Accepted(acceptance, read_id(row["message_id"]))
+        answers[plan.message.id] = Accepted(acceptance, first_id)
     return answers
 
 
