@@ -44,7 +44,7 @@ _LIMIT = 20
 #: A short log: as many messages as a deep page and a search look at, and no more.
 SHORT = _DEEP * _LIMIT
 #: By size: how often each thing is asked in one alternation.
-_ASKED = {"test": 3, "quick": 12, "full": 40}
+_ASKED = {"test": 3, "quick": 12, "full": 40, "long": 40}
 _CHANNEL = "due"
 #: Deliveries of one claim, and of one record.
 _CLAIMED = 8

@@ -27,7 +27,7 @@ HAND_OVER = {
 
 _SLOW_SECONDS = 2.0
 #: By size: messages of one alternation that are handed over one by one.
-_HANDED = {"test": 10, "quick": 60, "full": 300}
+_HANDED = {"test": 10, "quick": 60, "full": 300, "long": 300}
 #: Between two of them the system is idle again, for so many seconds.
 _PAUSE_SECONDS = (0.02, 0.04)
 #: The first ones open connections and import what is needed for the first time.

@@ -15,7 +15,7 @@ MEMORY = Figure("resting: memory", "", 90.0, "MiB", at_least=False)
 
 _MEBIBYTE = 1024 * 1024
 #: By size: seconds until it rests, and of one look.
-_SECONDS = {"test": (0.2, 0.5), "quick": (2.0, 20.0), "full": (5.0, 20.0)}
+_SECONDS = {"test": (0.2, 0.5), "quick": (2.0, 10.0), "full": (5.0, 20.0), "long": (5.0, 20.0)}
 _MESSAGES = 50
 
 
