@@ -71,11 +71,16 @@ def running(place: Path, arguments: Sequence[str] = SERVE) -> Iterator[Server]:
         yield Server(url, pid)
 
 
+#: A server keeps an idle connection for longer than this, in seconds.
+_KEPT_SECONDS = 30.0
+
+
 class Client:
     """One keep-alive connection to a server, and how long each answer took."""
 
     def __init__(self, url: str) -> None:
         self._connection = HTTPConnection(urlsplit(url).netloc, timeout=60)
+        self._asked_at = 0.0
 
     def close(self) -> None:
         """Hang up."""
@@ -88,6 +93,10 @@ class Client:
             RuntimeError: it is refused.
         """
         content = b"" if body is None else json.dumps(body).encode()
+        if time.monotonic() - self._asked_at > _KEPT_SECONDS:
+            # The server may have hung up in the meantime.
+            self._connection.close()
+        self._asked_at = time.monotonic()
         began = time.perf_counter()
         self._connection.request(method, path, content, {"Content-Type": "application/json"})
         answer = self._connection.getresponse()
