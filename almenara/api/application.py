@@ -80,8 +80,8 @@ class Application:
         await self._layers(scope, receive, send)
 
     def load(self) -> asyncio.Task[FastAPI]:
-        """Begin to make the documented application, in a thread; once."""
-        if self._loading is None:
+        """Begin to make the documented application, in a thread; again only if that failed."""
+        if self._loading is None or (self._loading.done() and self._documented is None):
             self._loading = asyncio.create_task(asyncio.to_thread(self._load), name="routes")
         return self._loading
 

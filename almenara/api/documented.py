@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 from almenara import __version__
 from almenara.api import (
@@ -65,6 +67,18 @@ _MODULES: Final = (
 )
 
 
+class _Documented(FastAPI):
+    """The framework's application, but for its answers to what nobody thought of.
+
+    The layers before it give those (``application.py``), and would give them a second time.
+    """
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return what answers, without the outermost layer."""
+        stack = super().build_middleware_stack()
+        return stack.app if isinstance(stack, ServerErrorMiddleware) else stack
+
+
 def documented(*, largest: int, others: Sequence[BaseRoute] = ()) -> FastAPI:
     """Make the application that has every route; what stands before it lets requests in.
 
@@ -72,7 +86,7 @@ def documented(*, largest: int, others: Sequence[BaseRoute] = ()) -> FastAPI:
         largest: the largest body that is taken, in bytes.
         others: routes that are not described.
     """
-    app = FastAPI(
+    app = _Documented(
         summary="A message in over HTTP, out by every channel, with a log that proves it.",
         **_OPTIONS,
     )

@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -84,6 +85,37 @@ async def test_what_breaks_in_a_layer_is_a_problem(
     answer = await client.post("/v1/messages", MESSAGE)
     assert (answer.status, answer.body["code"]) == (500, "internal_error")
     assert "secret" not in answer.text
+
+
+async def test_what_breaks_in_a_route_is_told_of_once(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(
+        "almenara.api.errors.log", SimpleNamespace(error=lambda event, **_: told.append(event))
+    )
+    monkeypatch.setattr(type(client.parts.log), "messages", lambda *_, **__: 1 // 0)
+    answer = await client.get("/v1/messages")
+    assert (answer.status, answer.body["code"]) == (500, "internal_error")
+    assert told == ["request_broken"]
+
+
+async def test_routes_that_could_not_be_made_are_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, make = [], documented.documented
+
+    def fail_first(**options: Any) -> FastAPI:
+        made.append(options)
+        if len(made) == 1:
+            raise ImportError("cut short")
+        return make(**options)
+
+    monkeypatch.setattr(documented, "documented", fail_first)
+    async with served(make_settings(tmp_path, max_body_bytes=OWN_SIZE + 2)) as client:
+        assert (await client.get("/healthz")).body["code"] == "internal_error"
+        assert (await client.post("/v1/messages", MESSAGE)).status == 202
+        assert (await client.get("/healthz")).status == 200
 
 
 def test_the_description_needs_no_server(tmp_path: Path) -> None:
