@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
+from importlib import import_module
 from typing import Any, cast
 from uuid import UUID
 
@@ -53,6 +54,8 @@ class Sender:
         """
         settings = self._settings
         configure(settings.log_format, settings.log_level, process=process_name())
+        # Every attempt needs it; loaded by the parent, the processes of its pool share it.
+        import_module("fastapi")
         asyncio.run(check_database(settings))
         if settings.metrics_port is not None:
             # In the parent: each process of its pool inherits it.

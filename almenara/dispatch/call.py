@@ -12,9 +12,13 @@ import inspect
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from almenara.plugin import Message
+
+if TYPE_CHECKING:
+    from fastapi import BackgroundTasks
 
 #: A task that was told to stop gets so long to do so, in seconds, before its result is recorded.
 _STOPPING_SECONDS = 0.5
@@ -51,6 +55,14 @@ class _Threads:
         return await asyncio.shield(future)
 
 
+@cache
+def _background_tasks() -> type[BackgroundTasks]:
+    """Import FastAPI, which a server starts without."""
+    from fastapi import BackgroundTasks
+
+    return BackgroundTasks
+
+
 async def call_plugin(
     target: Any,
     build: Callable[[], Any],
@@ -70,6 +82,9 @@ async def call_plugin(
     async def send(built: Any, threads: _Threads) -> Any:
         return await _send(built, message, threads)
 
+    if not _background_tasks.cache_info().currsize:
+        # Before the deadline begins, and not on the event loop: the first call may take a second.
+        await _unwrap(in_thread(_background_tasks))
     return await _within(target, build, send, timeout_seconds, abandon)
 
 
@@ -191,7 +206,7 @@ async def _guarded(
 
 async def _build(build: Callable[[], Any], threads: _Threads) -> Any:
     try:
-        return await _unwrap(threads.run(_build_first, build))
+        return await _unwrap(threads.run(build))
     except Exception as error:
         if not any(words in str(error) for words in _WANTS_LOOP):
             raise
@@ -199,18 +214,8 @@ async def _build(build: Callable[[], Any], threads: _Threads) -> Any:
         return build()
 
 
-def _build_first(build: Callable[[], Any]) -> Any:
-    # A server starts in four fifths of the time without it. Whatever sends was built before, so the
-    # event loop does not wait for it either.
-    import fastapi  # noqa: F401 - for `_send`
-
-    return build()
-
-
 async def _send(target: Any, message: Message, threads: _Threads) -> Any:
-    from fastapi import BackgroundTasks
-
-    background_tasks = BackgroundTasks()
+    background_tasks = _background_tasks()()
     if inspect.iscoroutinefunction(target.send_message):
         value = await target.send_message(message, background_tasks)
     else:

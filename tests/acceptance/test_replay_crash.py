@@ -94,7 +94,7 @@ async def test_a_replay_goes_on_after_kill_9_and_sends_each_again_once(tmp_path:
         await asyncio.to_thread(server.start)
         async with client_of(server) as client:
             old = await failed(client, receiver, MESSAGES)
-            replay = (await client.post("/v1/replays", {"channel": "sink", "rate": "30/s"})).body
+            replay = (await client.post("/v1/replays", {"channel": "sink", "rate": "10/s"})).body
             await came_to(client, replay, 1)
         server.kill()
         with server:
