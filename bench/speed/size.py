@@ -33,7 +33,7 @@ SIZES = {
     one.name: one
     for one in (
         Size("test", 1, 0.3, 200, (2_000,), 1_000, 2_000),
-        Size("quick", 3, 0.7, 1_500, (100_000,), 20_000, 10_000),
+        Size("quick", 3, 0.7, 1_000, (100_000,), 10_000, 5_000),
         Size("full", 5, 3.0, 8_000, (1_000_000, 5_000_000), 100_000, 150_000),
         # For memory, which takes half an hour then: `make bench-quick ARGS="memory --size long"`.
         Size("long", 5, 3.0, 8_000, (1_000_000, 5_000_000), 100_000, 1_000_000),
