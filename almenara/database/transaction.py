@@ -58,7 +58,7 @@ class Transaction:
             computed: by column, what is stored instead of its value, written in SQL; its own name
                 stands for its value.
         """
-        await self._insert(table, columns, rows, computed=computed or {})
+        await self._insert(table, columns, rows, computed=computed)
 
     async def insert_new(
         self,
