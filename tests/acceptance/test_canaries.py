@@ -6,6 +6,7 @@ and must be given what else it needs here.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Iterator
@@ -205,7 +206,7 @@ async def _fail_everywhere(
     """Let each channel fail with each answer; return everything that the API says afterwards."""
     plugins = Plugins(plugins_dir)
     plugins.load()
-    told = ""
+    told, channels = "", list[str]()
     for plugin in plugins.found:
         planted: set[str] = set()
         other = OTHERS.get(plugin.name)
@@ -224,22 +225,16 @@ async def _fail_everywhere(
             answer = await client.call("PUT", f"/v1/channels/{name}", body)
             assert answer.status in {201, 422}, answer.text
             told += answer.text
-            for one in answers:
-                http.answer = one
-                message = {"channel": name, "description": "x", "format": "html"}
-                accepted = await client.post("/v1/messages", message)
-                told += accepted.text
-                if accepted.status == 202:
-                    told += str(await _attempted(client, accepted.body["id"], name))
-            explained = await client.post(
-                "/v1/messages/explain", {"channel": name, "description": "x"}
-            )
-            told += explained.text
-            told += (
-                await client.call("PATCH", f"/v1/channels/{name}", {"settings": {"no": 1}})
-            ).text
+            channels.append(name)
         secret = secret_fields(plugin.settings) if plugin.settings else frozenset()
         assert secret <= planted, f"{plugin.name}: nothing was planted in {secret - planted}"
+    for one in answers:
+        http.answer = one
+        told += "".join(await asyncio.gather(*(_attempt(client, name) for name in channels)))
+    for name in channels:
+        body = {"channel": name, "description": "x"}
+        told += (await client.post("/v1/messages/explain", body)).text
+        told += (await client.call("PATCH", f"/v1/channels/{name}", {"settings": {"no": 1}})).text
     for path in ("messages", "deliveries", "channels", "topics", "plugins", "audit"):
         limit = "?limit=250" if path in {"messages", "deliveries", "audit"} else ""
         page = await client.get(f"/v1/{path}{limit}")
@@ -249,6 +244,15 @@ async def _fail_everywhere(
             for message in page.body["data"]:
                 told += (await client.get(f"/v1/messages/{message['id']}")).text
     return told + (await client.get("/openapi.json")).text
+
+
+async def _attempt(client: Client, channel: str) -> str:
+    """Send a message through a channel, if there is one; return what is said of it."""
+    message = {"channel": channel, "description": "x", "format": "html"}
+    accepted = await client.post("/v1/messages", message)
+    if accepted.status != 202:
+        return accepted.text
+    return accepted.text + str(await _attempted(client, accepted.body["id"], channel))
 
 
 async def _attempted(client: Client, message_id: str, channel: str) -> Any:
