@@ -34,8 +34,8 @@ def test_the_bench_of_speed_writes_a_page_with_every_figure_of_its_parts(tmp_pat
     )
     assert finished.returncode == 0, finished.stderr[-6_000:]
     figures, rates = page.read_text().split("## What each side did")
-    assert len(list(table_rows(figures))) == 8
-    assert len(list(table_rows(rates))) == 11
+    assert len(list(table_rows(figures))) == 9
+    assert len(list(table_rows(rates))) == 12
     assert "none was lost" in rates
     assert "accepting, delivering" in figures
     assert list(place.iterdir()) == []

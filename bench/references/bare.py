@@ -26,11 +26,21 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     """Read a request, and answer 202."""
     if scope["type"] != "http":
         return
+    json.loads(await receive_body(receive))
+    await answer(send)
+
+
+async def receive_body(receive: Any) -> bytes:
+    """Return the body of a request."""
     body, more = b"", True
     while more:
         event = await receive()
         body += event.get("body", b"")
         more = event.get("more_body", False)
-    json.loads(body)
+    return body
+
+
+async def answer(send: Any) -> None:
+    """Answer 202."""
     await send(_START)
     await send(_END)

@@ -8,6 +8,7 @@ killed while it accepts, and the rows on the disk are counted against its answer
 from __future__ import annotations
 
 import sqlite3
+import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,7 @@ COUNTED = "accepted/s"
 _CONNECTIONS = 64
 _WHAT = "accepted/s, each synced to disk before its 202 (SQLite)"
 _BARE = "parse the JSON and drop it, without a framework"
+_BARE_DURABLE = "parse the JSON and store it, without a framework or a product"
 _WITHOUT_STORAGE = "the same server, storing nothing"
 _FASTAPI = "FastAPI that checks a message and drops it"
 _NAIVE = "FastAPI and Tortoise with their defaults, an insert in each request"
@@ -43,7 +45,14 @@ _REFERENCES = "bench.references"
 SERVING = f"{_REFERENCES}.serving"
 
 #: What ours is held against on SQLite, beside what is promised.
-_REACHES = {_BARE: 0.0, _WITHOUT_STORAGE: 0.6, _FASTAPI: 2.0, _NAIVE: 15.0, INSERT: 15.0}
+_REACHES = {
+    _BARE: 0.0,
+    _BARE_DURABLE: 0.0,
+    _WITHOUT_STORAGE: 0.6,
+    _FASTAPI: 2.0,
+    _NAIVE: 15.0,
+    INSERT: 15.0,
+}
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,11 @@ def measure(context: Context) -> Iterator[Measured]:
             rounds=context.size.rounds,
         )
         accepted = generated.accepted[OURS] + _killed_meanwhile(sides[OURS], stack)
-    remarks = {_WITHOUT_STORAGE: _check_kept(place, accepted), _BARE: generated.remark}
+    remarks = {
+        _WITHOUT_STORAGE: _check_kept(place, accepted),
+        _BARE: generated.remark,
+        _BARE_DURABLE: _what_is_possible(turns),
+    }
     for name, reach in _REACHES.items():
         figure, remark = Figure(_WHAT, name, reach), remarks.get(name, "")
         yield compare(figure, turns, OURS, name, counted=COUNTED, remark=remark)
@@ -132,6 +145,9 @@ def _sides(context: Context, place: Path, stack: ExitStack) -> dict[str, Side]:
         environ = {DATABASE_VARIABLE: f"sqlite://{place}/naive.sqlite3"}
         return serving(("-m", SERVING, name), place, environ)
 
+    def durable(place: Path) -> Side:
+        return serving(("-m", SERVING, "bare_durable"), place)
+
     def without_storage(place: Path) -> Side:
         return prepared(serving(("-m", f"{_REFERENCES}.without_storage", *SERVE[2:]), place))
 
@@ -144,6 +160,7 @@ def _sides(context: Context, place: Path, stack: ExitStack) -> dict[str, Side]:
         {
             OURS: lambda: prepared(serving(SERVE, place)),
             _BARE: partial(reference, "bare", context.place("bare")),
+            _BARE_DURABLE: partial(durable, context.place("bare-durable")),
             _WITHOUT_STORAGE: partial(without_storage, context.place("without-storage")),
             _FASTAPI: partial(reference, "fastapi_drop", context.place("fastapi")),
             _NAIVE: partial(reference, "naive", context.place("naive")),
@@ -181,6 +198,17 @@ def _killed_meanwhile(side: Side, stack: ExitStack) -> int:
         time.sleep(_UNDER_WAY_SECONDS)
         stack.close()
         return int(last.result()["accepted_count"])
+
+
+def _what_is_possible(turns: Mapping[str, Sequence[float]]) -> str:
+    """Say what the least that stores comes to, beside what Almenara is held against."""
+    most = statistics.median(turns[_BARE_DURABLE])
+    held = {"that drops": _FASTAPI, "that inserts": INSERT}
+    ratios = " and ".join(
+        f"{most / statistics.median(turns[name]):.1f} times FastAPI {what}"
+        for what, name in held.items()
+    )
+    return f"Nothing behind this server in Python could store much faster: it is {ratios}."
 
 
 def _check_kept(place: Path, accepted: int) -> str:
