@@ -38,8 +38,11 @@ INSERT INTO channel (id, name, plugin, settings, enabled, timeout_seconds, retry
 VALUES (gen_random_uuid(), %s, 'Plain', jsonb_build_object('url', %s::text), TRUE, 15, '[]', 16,
     'retry', 1, now(), now())
 """
-#: Cheaper than a count, and as often as wanted.
-_ANY_OPEN = "SELECT 1 FROM delivery WHERE status IN ('pending', 'sending') LIMIT 1"
+#: Cheaper than a count, and as often as wanted: the newest are sent last. In any other order each
+#: look would walk over all that is done, and be a part of what is measured.
+_ANY_OPEN = """
+SELECT 1 FROM delivery WHERE status IN ('pending', 'sending') ORDER BY id DESC LIMIT 1
+"""
 
 
 @dataclass(frozen=True)
