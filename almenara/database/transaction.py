@@ -151,7 +151,7 @@ def timestamp_text(moment: datetime) -> str:
 
 
 #: By type of column, what writes its values for SQLite; the other types are its own.
-_WRITTEN: Mapping[ColumnType, Callable[[Any], str]] = {"uuid": str, "timestamptz": timestamp_text}
+_WRITERS: Mapping[ColumnType, Callable[[Any], str]] = {"uuid": str, "timestamptz": timestamp_text}
 
 
 def read_timestamp(value: object) -> datetime:
@@ -177,7 +177,7 @@ def _rows_for_sqlite(
     """Write ids and moments as SQLite has them; the other types are its own."""
     by_column: list[Sequence[object]] = []
     for kind, values in zip(columns.values(), zip(*rows, strict=True), strict=True):
-        write = _WRITTEN.get(kind)
+        write = _WRITERS.get(kind)
         by_column.append([one and write(one) for one in values] if write else values)
     return [list(row) for row in zip(*by_column, strict=True)]
 
