@@ -7,10 +7,10 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from almenara.deliveries import LEASE, Key, NewMessage, Plan
@@ -37,8 +37,7 @@ _WRITTEN = tuple(
 _KEY_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The message that answers a request."""
 
     message_id: UUID
@@ -142,11 +141,12 @@ class Acceptor:
 
 
 _as_json = json.JSONEncoder(sort_keys=True, default=str).encode
+_written = attrgetter(*_WRITTEN)
 
 
 def fingerprint(message: NewMessage, channel: str | None) -> str:
     """Return a digest of what a sender wrote: equal for equal messages, whatever their ids."""
-    content: dict[str, Any] = {name: getattr(message, name) for name in _WRITTEN}
+    content: dict[str, Any] = dict(zip(_WRITTEN, _written(message), strict=True))
     content["attachments"] = [dataclasses.asdict(one) for one in message.attachments]
     content["topic"] = message.topic and message.topic.strip().lower()
     content["channel"] = channel and channel.strip().lower()

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from tortoise.backends.base.client import BaseDBAsyncClient
@@ -110,16 +110,18 @@ class Table:
         """Return the enabled channels of a topic in order; none of a topic that is disabled."""
         if not topic.enabled:
             return ()
-        channels = (self.channels[name] for name in topic.channels)
-        return tuple(channel for channel in channels if channel.enabled)
+        channels = [self.channels[name] for name in topic.channels]
+        return [channel for channel in channels if channel.enabled]
 
     def channels_for(self, topic: TopicRoute, message: Content) -> Sequence[ChannelRoute]:
         """Return the enabled channels of a topic that take this message, in order."""
-        return tuple(one for one in self.channels_of(topic) if topic.takes(one.name, message))
+        channels = self.channels_of(topic)
+        if topic.conditions:
+            channels = [one for one in channels if topic.takes(one.name, message)]
+        return channels
 
 
-@dataclass(frozen=True, slots=True)
-class FoundRoute:
+class FoundRoute(NamedTuple):
     """Where one message goes."""
 
     #: The topic's name as it is stored.

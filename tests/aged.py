@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -55,9 +54,9 @@ async def aged(
     if status is MessageStatus.SCHEDULED:
         fields["send_at"] = NOW + DAY
     plan = a_plan(*channels, now=accepted, claimed=claimed, id=id_of(accepted), **fields)
-    plan = replace(plan, key=Key("bot", str(plan.message.id), "as it was written"))
+    plan = plan._replace(key=Key("bot", str(plan.message.id), "as it was written"))
     if status is MessageStatus.NO_ROUTE:
-        plan = replace(plan, deliveries=(), status=status)
+        plan = plan._replace(deliveries=(), status=status)
     await in_transaction(database, lambda one: accept_messages(one, [plan]))
     moment = finished or accepted + SECOND
     if status is MessageStatus.CANCELLED:

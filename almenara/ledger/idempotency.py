@@ -7,9 +7,8 @@ loses; only the winner's message is inserted. A key lives as long as its message
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from almenara.database import Transaction, read_id
@@ -30,8 +29,7 @@ class Acceptance(Enum):
     KEY_REUSED = "key_reused"
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """What became of a plan, and the message that answers it."""
 
     acceptance: Acceptance

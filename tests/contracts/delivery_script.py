@@ -159,7 +159,7 @@ class Side:
             new_id=lambda: again,
             take_slot=no_slot,
         )
-        delivery = dataclasses.replace(delivery, resend_of=read_id(row["id"]))
+        delivery = delivery._replace(resend_of=read_id(row["id"]))
         await insert(self.transaction, [delivery])
         await refresh_messages(self.transaction, [delivery.message_id])
 

@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import asyncpg
 import pytest
@@ -356,9 +356,8 @@ async def test_a_plan_of_an_older_configuration_is_refused_and_the_others_are_st
 async def test_a_message_without_a_route_is_stored_without_deliveries(
     database: Database, ledger: Ledger
 ) -> None:
-    plan = replace(
-        a_plan(revision=await revision(database)), deliveries=(), status=MessageStatus.NO_ROUTE
-    )
+    plan = a_plan(revision=await revision(database))
+    plan = plan._replace(deliveries=(), status=MessageStatus.NO_ROUTE)
     assert await is_stored(ledger, plan)
     assert await message_status(database, plan) == "no_route"
     assert await count(database, "delivery") == 0

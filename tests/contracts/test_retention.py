@@ -74,7 +74,7 @@ async def resent(database: Database, plan: Plan, status: Status, *, at: datetime
         new_id=new_id,
         take_slot=(lambda _: True) if status is not Status.PENDING else no_slot,
     )
-    delivery = replace(delivery, resend_of=plan.deliveries[0].id)
+    delivery = delivery._replace(resend_of=plan.deliveries[0].id)
     async with database.transaction() as transaction:
         await insert(transaction, [delivery])
         await refresh_messages(transaction, [plan.message.id])
