@@ -68,6 +68,10 @@ class Acceptor:
         self._clock = clock
         self._lease = lease
 
+    def now(self) -> datetime:
+        """Tell the time, by which a message is created."""
+        return self._clock()
+
     async def accept(
         self, message: NewMessage, *, channel: str | None = None, key: str | None = None
     ) -> Answer:
@@ -87,7 +91,9 @@ class Acceptor:
         for _ in range(_PLANS_ALLOWED):
             now = self._clock()
             table, route = await self._find_route(message, channel)
-            message = message._replace(topic=route.topic, redact=route.redact, created_at=now)
+            if (message.topic, message.redact) != (route.topic, route.redact):
+                # Seldom: it takes as long as half of the planning.
+                message = message._replace(topic=route.topic, redact=route.redact)
             plan = plan_message(
                 message,
                 route.channels,
@@ -120,23 +126,18 @@ class Acceptor:
 
     async def _commit(self, plan: Plan) -> Accepted:
         """Write a plan; however the waiter ends, each slot that it took is used or given back."""
-        try:
-            future = self._ledger.submit(accept_messages, plan)
-        except UnavailableError:
-            hand_over(self._queue, plan, stored=False)
-            raise
-        future.add_done_callback(partial(self._committed, plan))
+        then: Callable[[Accepted | None], None] = partial(self._committed, plan)
+        writing = self._ledger.write(accept_messages, plan, then=then)
         if not plan.key:
-            return await asyncio.shield(future)
+            return await writing
         try:
             async with asyncio.timeout(_KEY_SECONDS):
-                return await asyncio.shield(future)
+                return await writing
         except TimeoutError as error:
             raise InFlightError from error
 
-    def _committed(self, plan: Plan, future: asyncio.Future[Accepted]) -> None:
-        failed = future.cancelled() or future.exception() is not None
-        stored = not failed and future.result().acceptance is Acceptance.STORED
+    def _committed(self, plan: Plan, accepted: Accepted | None) -> None:
+        stored = accepted is not None and accepted.acceptance is Acceptance.STORED
         hand_over(self._queue, plan, stored=stored)
 
 

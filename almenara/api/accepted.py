@@ -72,11 +72,11 @@ def _accepted_out(
     )
 
 
-def accepting_headers(answer: Answer) -> dict[str, str]:
-    """Return the headers of the answer to an accepted message, their names in lower case."""
-    headers = {"location": f"/v1/messages/{answer.message_id}"}
+def accepting_headers(answer: Answer) -> list[tuple[bytes, bytes]]:
+    """Return the headers of the answer to an accepted message, as ASGI has them."""
+    headers = [(b"location", f"/v1/messages/{answer.message_id}".encode())]
     if answer.duplicate:
-        headers["idempotency-replayed"] = "true"
+        headers.append((b"idempotency-replayed", b"true"))
     return headers
 
 
@@ -93,5 +93,11 @@ async def accept_body(
     """Store what a message brings, then the message."""
     uploads = uploads_of(body.attachments)
     files = await parts.uploads.store(uploads) if uploads else ()
-    content = body.content(topic, sender=sender.subject, attachments=files, traceparent=traceparent)
+    content = body.content(
+        topic,
+        sender=sender.subject,
+        attachments=files,
+        traceparent=traceparent,
+        created_at=parts.acceptor.now(),
+    )
     return await parts.acceptor.accept(content, channel=channel, key=key)

@@ -128,7 +128,7 @@ router.add_api_route(
 
 
 async def _answer(answer: Answer, parts: Parts, response: Response) -> AcceptedOut:
-    response.headers.update(accepting_headers(answer))
+    response.raw_headers += accepting_headers(answer)
     return await accepted_out(answer, parts)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Response
@@ -144,7 +143,7 @@ async def test_channel(name: Name, parts: PartsNeeded, writer: ConfigWriter) -> 
     message = NewMessage(
         id=new_id(),
         topic=None,
-        created_at=datetime.now(UTC),
+        created_at=parts.acceptor.now(),
         title="Test",
         description=f"A test of the channel {channel.name}, sent by Almenara.",
         tags=["test"],

@@ -11,7 +11,7 @@ Of FastAPI's route, four fifths are what it does for any route (`docs/explanatio
 from __future__ import annotations
 
 import re
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from pydantic import ValidationError
 from starlette.requests import Request
@@ -152,12 +152,10 @@ async def _answer(scope: AsgiScope, receive: Receive, send: Send, asked: _Asked)
         response = await answer_error(Request(scope), error)
         await response(scope, receive, send)
         return
-    headers: list[Any] = [
+    headers = [
         (b"content-length", b"%d" % len(content)),
         (b"content-type", b"application/json"),
-    ]
-    headers += [
-        (name.encode(), value.encode()) for name, value in accepting_headers(answer).items()
+        *accepting_headers(answer),
     ]
     await send({"type": "http.response.start", "status": _STATUS, "headers": headers})
     await send({"type": "http.response.body", "body": content})

@@ -97,18 +97,20 @@ class MessageBody(StrictModel):
         sender: str | None = None,
         attachments: Sequence[AttachedFile] = (),
         traceparent: str | None = None,
+        created_at: datetime | None = None,
     ) -> NewMessage:
         """Return the message as accepting takes it.
 
         Args:
             attachments: what it brings, which is stored already.
+            created_at: when it came; absent: now.
             traceparent: the context of its trace.
         """
         return NewMessage(
             id=new_id(),
             topic=topic,
             description=self.description,
-            created_at=datetime.now(UTC),
+            created_at=created_at or datetime.now(UTC),
             title=self.title,
             format=self.format,
             priority=self.priority,

@@ -54,6 +54,7 @@ class _Entry:
     operation: Operation[Any, Any]
     payload: Any
     future: asyncio.Future[Any]
+    then: Callable[[Any], None] | None = None
     alone: bool = False
 
 
@@ -101,30 +102,42 @@ class Ledger:
         return len(self._urgent) + len(self._waiting)
 
     def submit(
-        self, operation: Operation[Payload, Answer], payload: Payload, *, urgent: bool = False
+        self,
+        operation: Operation[Payload, Answer],
+        payload: Payload,
+        *,
+        urgent: bool = False,
+        then: Callable[[Answer | None], None] | None = None,
     ) -> asyncio.Future[Answer]:
         """Put a payload on the list; the future has its answer once it is committed.
 
-        The future is nobody's to cancel: its callbacks run however the waiter ends.
+        Whoever cancels the future waits no longer; the payload is written all the same.
 
         Args:
             urgent: goes before what is not, and is never refused: results and claims.
+            then: is called with the answer once it is committed, with ``None`` once it is sure that
+                it is not; once, however the waiter ends.
 
         Raises:
             UnavailableError: too many wait, or the ledger is closing.
         """
-        entry = _Entry(operation, payload, asyncio.get_running_loop().create_future())
+        entry = _Entry(operation, payload, asyncio.get_running_loop().create_future(), then)
         return cast("asyncio.Future[Answer]", self._put(entry, urgent=urgent))
 
     async def write(
-        self, operation: Operation[Payload, Answer], payload: Payload, *, urgent: bool = False
+        self,
+        operation: Operation[Payload, Answer],
+        payload: Payload,
+        *,
+        urgent: bool = False,
+        then: Callable[[Answer | None], None] | None = None,
     ) -> Answer:
-        """Write a payload and return its answer once it is committed.
+        """Write a payload and return its answer once it is committed; see :meth:`submit`.
 
         Raises:
             UnavailableError: it is not written: the database cannot just now.
         """
-        return await asyncio.shield(self.submit(operation, payload, urgent=urgent))
+        return await self.submit(operation, payload, urgent=urgent, then=then)
 
     async def run(self, work: Callable[[Transaction], Awaitable[Answer]]) -> Answer:
         """Do a unit of work in a transaction of its own; what it raises rolls it back.
@@ -137,13 +150,17 @@ class Ledger:
             return [await work(transaction)]
 
         entry = _Entry(operation, None, asyncio.get_running_loop().create_future(), alone=True)
-        return cast("Answer", await asyncio.shield(self._put(entry, urgent=False)))
+        return cast("Answer", await self._put(entry, urgent=False))
 
     def _put(self, entry: _Entry, *, urgent: bool) -> asyncio.Future[Any]:
+        refusal = None
         if not self.running:
-            raise UnavailableError("The server is stopping; send it again in a moment.")
-        if not urgent and len(self._waiting) >= self._capacity:
-            raise UnavailableError("Too many requests wait to be stored; send it again.")
+            refusal = "The server is stopping; send it again in a moment."
+        elif not urgent and len(self._waiting) >= self._capacity:
+            refusal = "Too many requests wait to be stored; send it again."
+        if refusal is not None:
+            _tell(entry, None)
+            raise UnavailableError(refusal)
         (self._urgent if urgent else self._waiting).append(entry)
         self._wake.set()
         return entry.future
@@ -188,6 +205,7 @@ class Ledger:
             stored = stored_topics((entry.payload for entry in batch), answers)
             figures.count_batch(len(batch), stored, seconds)
             for entry, answer in zip(batch, answers, strict=True):
+                _tell(entry, answer)
                 if not entry.future.done():
                     entry.future.set_result(answer)
 
@@ -234,6 +252,7 @@ class Ledger:
         if unavailable:
             log.warning("database_unavailable", error=str(error)[:200], refused_count=len(batch))
         for entry in batch:
+            _tell(entry, None)
             if entry.future.done():
                 continue
             refusal = error
@@ -243,6 +262,12 @@ class Ledger:
             entry.future.set_exception(refusal)
             # Looked at once, so that asyncio does not complain where the waiter went away.
             entry.future.exception()
+
+
+def _tell(entry: _Entry, answer: Any) -> None:
+    """Let what was to be done then be done, where its faults hurt nobody who waits."""
+    if entry.then is not None:
+        asyncio.get_running_loop().call_soon(entry.then, answer)
 
 
 def _results_first(kind: tuple[Operation[Any, Any], list[int]]) -> bool:
