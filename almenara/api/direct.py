@@ -18,7 +18,12 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from almenara.api.accepted import AcceptedOut, accept_body, accepted_out, accepting_headers
+from almenara.api.accepted import (
+    accept_body,
+    accepted_out,
+    accepting_headers,
+    write_accepted,
+)
 from almenara.api.body import UnreadableBodyError, check_value, parse_json
 from almenara.api.errors import answer_error
 from almenara.api.gate import PRINCIPAL
@@ -36,7 +41,6 @@ _ENCODINGS: Final = frozenset({b"content-encoding", b"transfer-encoding"})
 _READ: Final = _ENCODINGS | {b"content-type", b"content-length", b"idempotency-key", TRACEPARENT}
 _KEY: Final = re.compile(KEY_PATTERN.encode())
 _STATUS: Final = 202
-_write = AcceptedOut.__pydantic_serializer__.to_json
 
 
 class _OtherWayError(Exception):
@@ -147,7 +151,7 @@ async def _answer(scope: AsgiScope, receive: Receive, send: Send, asked: _Asked)
         answer = await accept_body(
             body, body.topic, parts, sender, channel=body.channel, key=key, traceparent=traceparent
         )
-        content = _write(await accepted_out(answer, parts))
+        content = write_accepted(await accepted_out(answer, parts))
     except AlmenaraError as error:
         response = await answer_error(Request(scope), error)
         await response(scope, receive, send)

