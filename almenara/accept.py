@@ -78,6 +78,7 @@ class Acceptor:
         """Store a message with its deliveries, and begin what has a free slot.
 
         Args:
+            message: created now, by :meth:`now`: its deliveries are created with it.
             channel: addresses one channel directly; the topic, if any, is only kept.
             key: the sender's idempotency key: the same key and message are stored once.
 
@@ -89,7 +90,6 @@ class Acceptor:
         """
         kept = key and Key(message.sender or "", key, fingerprint(message, channel))
         for _ in range(_PLANS_ALLOWED):
-            now = self._clock()
             table, route = await self._find_route(message, channel)
             if (message.topic, message.redact) != (route.topic, route.redact):
                 # Seldom: it takes as long as half of the planning.
@@ -98,7 +98,7 @@ class Acceptor:
                 message,
                 route.channels,
                 revision=table.revision,
-                now=now,
+                now=message.created_at,
                 new_id=new_id,
                 take_slot=self._queue.take_slot,
                 key=kept or None,
@@ -109,6 +109,7 @@ class Acceptor:
             if accepted.acceptance is not Acceptance.STALE:
                 return _answer(plan, accepted)
             await self._routing.refresh()
+            message = message._replace(created_at=self._clock())
         raise UnavailableError("The topics and channels are changing all the time; send it again.")
 
     async def _find_route(
