@@ -18,12 +18,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from almenara.api.accepted import (
-    accept_body,
-    accepted_out,
-    accepting_headers,
-    write_accepted,
-)
+from almenara.api.accepted import accept_body, accepted_out, accepting_headers, write_accepted
 from almenara.api.body import UnreadableBodyError, check_value, parse_json
 from almenara.api.errors import answer_error
 from almenara.api.gate import PRINCIPAL

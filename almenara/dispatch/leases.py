@@ -42,6 +42,8 @@ class Leases:
         self.margin = self._seconds / PART
         self._guard = threading.Lock()
         self._leases: dict[Held, _Lease] = {}
+        #: Those that ran out, were let go, and are not counted yet.
+        self._lapsed_count = 0
 
     def hold(self, claim: Claim) -> None:
         """Note that a claim's attempt is under way here."""
@@ -51,7 +53,9 @@ class Leases:
     def let_go(self, claim: Claim) -> None:
         """Note that a claim's attempt has ended, and is recorded."""
         with self._guard:
-            self._leases.pop(_key(claim), None)
+            lease = self._leases.pop(_key(claim), None)
+            if lease and not lease.lapsed and lease.until < time.monotonic():
+                self._lapsed_count += 1
 
     def lasts(self, claim: Claim, seconds: float) -> bool:
         """Tell whether a claim is ours for an attempt of so many seconds, and to record it.
@@ -90,8 +94,8 @@ class Leases:
     def newly_lapsed_count(self) -> int:
         """Count the leases that ran out since this was asked last."""
         now = time.monotonic()
-        count = 0
         with self._guard:
+            count, self._lapsed_count = self._lapsed_count, 0
             for lease in self._leases.values():
                 if not lease.lapsed and lease.until < now:
                     lease.lapsed = True

@@ -237,6 +237,11 @@ async def test_a_frozen_process_comes_back_too_late_to_move_anything(
         # And it works again.
         again = await first.post("/v1/messages", {"channel": "told", "description": "hello"})
         assert (await first.final(again.body["id"]))["status"] == "sent"
+
+        async def is_told() -> bool:
+            return '"event": "leases_lapsed"' in frozen.output
+
+        await until(is_told)
     assert before["status"] == after["status"] == "sent"
     [[first_try, second_try, late]] = [one["attempts"] for one in after["deliveries"]]
     assert (first_try["number"], first_try["outcome"]) == (1, "unknown")

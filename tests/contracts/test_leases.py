@@ -153,6 +153,14 @@ def test_a_lease_that_ran_out_never_starts_a_send_again() -> None:
     assert not leases.lasts(one, 0)
 
 
+def test_a_lease_that_ran_out_is_counted_though_it_was_let_go_before() -> None:
+    leases, one = Leases(timedelta()), a_claim()
+    leases.hold(one)
+    leases.let_go(one)
+    assert leases.newly_lapsed_count() == 1
+    assert leases.newly_lapsed_count() == 0
+
+
 def test_a_lease_that_is_renewed_in_time_lasts_on() -> None:
     leases, one = Leases(), a_claim()
     assert leases.lasts(one, 20)
