@@ -18,9 +18,12 @@ import asyncpg
 from almenara.database import Database, Transaction, open_database
 from almenara.migrations import migrate
 from almenara.settings import Settings, read_settings
+from tests import emptying
 
 _files: list[bytes] = []
 _statements: list[tuple[str, tuple[Any, ...]]] = []
+#: What the statements make, once they have been executed.
+_made: list[emptying.Tables] = []
 
 
 async def make_tables(settings: Settings) -> None:
@@ -86,11 +89,28 @@ async def _migrate_and_record(settings: Settings) -> None:
 
 
 async def _replay(url: str) -> None:
+    async with _connected(url) as connection:
+        if await connection.fetchval("SELECT to_regclass('tortoise_migrations')") is not None:
+            return
+        if _made and await emptying.bring_back(connection, _made[0]):
+            return
+        async with connection.transaction():
+            for statement, values in _statements:
+                await connection.execute(statement, *values)
+        if not _made:
+            _made.append(await emptying.look(connection))
+
+
+async def drop_tables(url: str) -> None:
+    """Empty the database of this run, of whatever a test has left in it."""
+    async with _connected(url) as connection:
+        await emptying.empty(connection, _made[0] if _made else None)
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(url)
     try:
-        if await connection.fetchval("SELECT to_regclass('tortoise_migrations')") is None:
-            async with connection.transaction():
-                for statement, values in _statements:
-                    await connection.execute(statement, *values)
+        yield connection
     finally:
         await connection.close()

@@ -216,7 +216,7 @@ async def foreign_keys(database: Database) -> set[tuple[str, str, str, str]]:
             " ELSE c.confdeltype::text END AS deletion FROM pg_constraint c"
             " JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]"
             " JOIN pg_attribute b ON b.attrelid = c.confrelid AND b.attnum = c.confkey[1]"
-            " WHERE c.contype = 'f'"
+            " WHERE c.contype = 'f' AND c.connamespace = 'public'::regnamespace"
         )
     return {(row["source"], row["col"], row["target"], row["deletion"]) for row in rows}
 
