@@ -197,7 +197,7 @@ def run_machine(runner: asyncio.Runner, databases: list[Database], scripts: int)
             runner.run(database.close())
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_no_script_of_moves_breaks_an_invariant(runner: asyncio.Runner, tmp_path: Path) -> None:
     run_machine(runner, [opened(runner, tmp_path, None)], scripts=200)
     every_step = {(old, new) for old, ends in TRANSITIONS.items() for new in ends}
@@ -206,7 +206,7 @@ def test_no_script_of_moves_breaks_an_invariant(runner: asyncio.Runner, tmp_path
 
 
 @pytest.mark.postgres
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_both_databases_end_every_script_in_the_same_states(
     runner: asyncio.Runner, tmp_path: Path, postgres_database: Callable[..., str]
 ) -> None:
