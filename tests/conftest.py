@@ -129,8 +129,9 @@ def _require(server: Server) -> None:
 
 
 def _remember(config: pytest.Config) -> None:
-    if config.cache is not None:
-        config.cache.set(MISSING_SERVERS, [server.name for server in +_missing])
+    cache = getattr(config, "cache", None)  # absent with `-p no:cacheprovider`
+    if cache is not None:
+        cache.set(MISSING_SERVERS, [server.name for server in +_missing])
 
 
 def _workers_a_processor(config: pytest.Config) -> float:
