@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import hashlib
 import json
@@ -21,6 +20,7 @@ from almenara.models import new_id
 from almenara.plan import plan_message
 from almenara.queues.base import Queue
 from almenara.routing import FoundRoute, Routing, Table, find_route
+from almenara.timeouts import Timeouts
 
 #: So often a message is planned anew because the configuration moved meanwhile.
 _PLANS_ALLOWED = 5
@@ -67,6 +67,7 @@ class Acceptor:
         self._queue = queue
         self._clock = clock
         self._lease = lease
+        self._timeouts = Timeouts(_KEY_SECONDS, InFlightError)
 
     def now(self) -> datetime:
         """Tell the time, by which a message is created."""
@@ -128,14 +129,10 @@ class Acceptor:
     async def _commit(self, plan: Plan) -> Accepted:
         """Write a plan; however the waiter ends, each slot that it took is used or given back."""
         then: Callable[[Accepted | None], None] = partial(self._committed, plan)
-        writing = self._ledger.write(accept_messages, plan, then=then)
-        if not plan.key:
-            return await writing
-        try:
-            async with asyncio.timeout(_KEY_SECONDS):
-                return await writing
-        except TimeoutError as error:
-            raise InFlightError from error
+        writing = self._ledger.submit(accept_messages, plan, then=then)
+        if plan.key:
+            self._timeouts.watch(writing)
+        return await writing
 
     def _committed(self, plan: Plan, accepted: Accepted | None) -> None:
         stored = accepted is not None and accepted.acceptance is Acceptance.STORED
