@@ -17,6 +17,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from almenara.api.errors import problem_content
 from almenara.api.headers import HEADERS
 
+#: What is spoken here. HTTP/0.9 knows no status, and its answer no end but the connection's.
+_VERSIONS = ("1.1", "1.0")
 #: From its first byte, a request's header must be complete within so many seconds.
 HEADER_SECONDS = 10.0
 #: From the end of its header, its body.
@@ -79,10 +81,13 @@ _UNREADABLE = _Refusal(
 
 
 class _Gathering:
-    """A transport whose small writes of one turn of the event loop go out as one.
+    """A transport whose small writes of one turn of the event loop go out as one, after it.
 
     uvicorn writes the head of an answer and its body apart: two system calls and two packets, a
-    twentieth of what accepting a message costs.
+    twentieth of what accepting a message costs. After the turn, because the kernel takes the
+    processor's caches for itself: when a batch is committed, its answers are made one after
+    another, and then go out one after another. With a system call behind each, 0.89 as many
+    messages were accepted, and 0.86 as many with a token, a key and two deliveries.
     """
 
     def __init__(self, transport: Transport, loop: AbstractEventLoop) -> None:
@@ -92,7 +97,7 @@ class _Gathering:
         self._size = 0
 
     def write(self, data: bytes) -> None:
-        """Write, before this turn of the loop is over."""
+        """Write, when this turn of the loop is over."""
         if not self._parts:
             self._loop.call_soon(self.flush)
         self._parts.append(data)
@@ -111,11 +116,12 @@ class _Gathering:
         self._transport.abort()
 
     def flush(self) -> None:
-        """Write now what was held back."""
-        if self._parts:
-            data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        """Write now what was held back, if there is still somebody to read it."""
+        parts = self._parts
+        if parts:
             self._parts, self._size = [], 0
-            self._transport.write(data)
+            if not self._transport.is_closing():
+                self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -197,6 +203,8 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin to answer."""
+        if self.parser.get_http_version() not in _VERSIONS:
+            self._stop_parsing(_UNREADABLE)
         question = self.url.find(b"?")
         if question >= 0 and len(self.url) - question > LONGEST_QUERY:
             self._stop_parsing(_URL_TOO_LONG)
@@ -208,10 +216,19 @@ class Connection(HttpToolsProtocol):
         self._stage = _Stage.NOTHING
         super().on_message_complete()
 
-    def on_response_complete(self) -> None:
-        """Let an answer go at its end: whoever has hung up half the way gets it still."""
+    def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio's, unlike uvicorn's
+        """Close when the client says no more, but not before it has heard what it asked for.
+
+        Returns:
+            Whether the connection is to stay open: the last request came whole, and its answer has
+            not begun.
+        """
         self._writes.flush()
-        super().on_response_complete()
+        last: RequestResponseCycle | None = self.cycle
+        if self._stage is not _Stage.NOTHING or last is None or last.response_started:
+            return False
+        last.keep_alive = False
+        return True
 
     def send_400_response(self, msg: str) -> None:
         """Answer what cannot be parsed, or what was refused while it was."""
