@@ -54,6 +54,8 @@ async def test_a_topic_is_made_changed_and_deleted(person: Person) -> None:
     topic = (await client.get("/v1/topics/orders")).body
     assert [one["channel"] for one in topic["channels"]] == ["log", "file"]
     assert topic["step_deadline_seconds"] == 60
+    # The map shows the order, and the form is drawn anew: what was pressed before is forgotten.
+    await person.sees(person.page.locator("svg.map").get_by_text("1. priority ≤ 2"))
     await person.press("Delete", side)
     await person.press("Really delete?", side)
     await person.sees("Deleted.")
