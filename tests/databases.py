@@ -30,7 +30,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 
 
 def emptied(url: str) -> None:
-    """Empty the database of this run: thirty times cheaper than a new one for each test."""
+    """Empty the database of this run, which is cheaper than a new one for each test."""
     # A fixture of an async test may itself be called inside a running loop.
     with ThreadPoolExecutor(max_workers=1) as pool:
         pool.submit(asyncio.run, drop_tables(url)).result()

@@ -1,8 +1,8 @@
 """PostgreSQL's tables, laid aside between two tests instead of dropped and made anew.
 
-A test begins with an empty schema, and most of them want the tables in it. Forty tables and indexes
-are as many files: to drop and make them took a quarter of such a test. So the schema goes aside
-under another name, and comes back without its rows, unless the test left anything else in it.
+A test begins with an empty schema, and most of them want the tables in it. With their indexes they
+are more than sixty files: to drop and make them took a quarter of such a test. So the schema goes
+aside under another name, and comes back without its rows, unless the test left more in it.
 """
 
 from __future__ import annotations

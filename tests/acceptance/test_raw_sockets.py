@@ -224,6 +224,14 @@ async def test_requests_that_come_together_are_answered_in_order(client: Client)
     assert statuses(said) == [200, 200, 200, 404]
 
 
+async def test_who_says_no_more_behind_a_message_hears_that_it_is_stored(client: Client) -> None:
+    said = await talk(client, post(LENGTH[:-2]))
+    assert statuses(said) == [202]
+    assert b"connection: close" in said
+    stored = (await client.get("/v1/messages")).body["data"]
+    assert [one["id"].encode() in said for one in stored] == [True]
+
+
 @pytest.mark.parametrize(
     ("parts", "status"),
     [

@@ -20,17 +20,17 @@ async def test_a_wait_that_takes_too_long_ends_with_the_error() -> None:
 async def test_each_wait_has_its_own_time() -> None:
     loop = asyncio.get_running_loop()
     timeouts = Timeouts(0.05, InFlightError)
-    ended: list[str] = []
-    waits: list[asyncio.Future[None]] = []
-    for name in ("first", "second"):
-        waits.append(loop.create_future())
-        waits[-1].add_done_callback(lambda _, name=name: ended.append(name))  # type: ignore[misc]  # mypy takes no default for a callback's
-        timeouts.watch(waits[-1])
+    first: asyncio.Future[None] = loop.create_future()
+    second: asyncio.Future[None] = loop.create_future()
+    ended: list[asyncio.Future[None]] = []
+    for wait in (first, second):
+        wait.add_done_callback(ended.append)
+        timeouts.watch(wait)
         await asyncio.sleep(0.03)
-    for wait in waits:
+    for wait in (first, second):
         with pytest.raises(InFlightError):
             await wait
-    assert ended == ["first", "second"]
+    assert ended == [first, second]
 
 
 async def test_what_was_answered_stays_so_and_the_next_is_still_watched() -> None:
