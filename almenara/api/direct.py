@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from almenara.api.accepted import accept_body, accepted_out, accepting_headers, write_accepted
-from almenara.api.body import UnreadableBodyError, check_value, parse_json
+from almenara.api.body import UnreadableBodyError, read_json
 from almenara.api.errors import answer_error
 from almenara.api.gate import PRINCIPAL
 from almenara.api.message_bodies import KEY_PATTERN, LONGEST_KEY, MessageIn
@@ -115,9 +115,7 @@ async def _receive_whole(receive: Receive, read: list[Message]) -> bytes:
 
 
 def _read_body(body: bytes) -> MessageIn:
-    value = parse_json(body)
-    check_value(value)
-    return MessageIn.model_validate(value)
+    return MessageIn.model_validate(read_json(body))
 
 
 def _allowed(scope: AsgiScope, body: MessageIn) -> Principal:

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from almenara.api.body import UnreadableBodyError, check_value, parse_json
+from almenara.api.body import UnreadableBodyError, parse_json, read_json
 
 #: Where a request's scope holds a body that was read already.
 READ = "almenara.read_body"
@@ -26,9 +26,7 @@ class StrictRequest(Request):
         """
         if READ in self.scope:
             return self.scope[READ]
-        value = parse_json(await self.body())
-        check_value(value)
-        return value
+        return read_json(await self.body())
 
 
 class BatchRequest(Request):

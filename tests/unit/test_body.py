@@ -16,6 +16,7 @@ from almenara.api.body import (
     UnreadableBodyError,
     check_value,
     parse_json,
+    read_json,
     short,
 )
 
@@ -26,7 +27,7 @@ LARGEST_BODY = 262_144
 def refusal(body: bytes | str) -> UnreadableBodyError:
     raw = body.encode() if isinstance(body, str) else body
     with pytest.raises(UnreadableBodyError) as caught:
-        check_value(parse_json(raw))
+        read_json(raw)
     return caught.value
 
 
@@ -57,9 +58,8 @@ def deep(levels: int) -> Any:
     ids=lambda value: repr(value)[:20],
 )
 def test_what_every_reader_of_json_keeps_exact_is_read(value: Any) -> None:
-    read = parse_json(json.dumps(value).encode())
-    check_value(read)
-    assert read == value
+    assert read_json(json.dumps(value).encode()) == value
+    assert read_json(json.dumps(value, ensure_ascii=False).encode()) == value
 
 
 @pytest.mark.parametrize(
@@ -116,6 +116,35 @@ def test_what_cannot_be_stored_is_a_422_that_names_the_field(value: Any, field: 
 @pytest.mark.parametrize(
     "body",
     [
+        str(LARGEST_INTEGER + 1),
+        f'{{"a":-{LARGEST_INTEGER + 1}}}',
+        '{"a":1e400}',
+        '{"a":[-1E400]}',
+        "1" + "0" * 309 + ".0",
+        '{"a":"\\u0000"}',
+        '{"\\u0000":1}',
+        '{"a":"\\ud83d"}',
+        '{"a":"\\uDFFF"}',
+        "[" * (DEEPEST + 1) + "1" + "]" * (DEEPEST + 1),
+        '{"a":' * (DEEPEST + 1) + "1" + "}" * (DEEPEST + 1),
+        "[" + "1," * MOST_MEMBERS + "1]",
+        "[" + "[" * 20 + "]" * 20 + ",1" * (MOST_MEMBERS - 19) + "]",
+    ],
+    ids=lambda body: body[:20],
+)
+def test_no_body_gets_by_unlooked_at_with_a_value_that_is_refused(body: str) -> None:
+    assert refusal(body).status_code == 422
+
+
+def test_a_plain_message_is_not_walked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("almenara.api.body.check_value", None)
+    message = {"topic": "sales", "description": "Zwölf Plätze, bitte.", "data": {"seats": 12.5}}
+    assert read_json(json.dumps(message, ensure_ascii=False).encode()) == message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
         "{" + ",".join(f'"{n}":1' for n in range(22_000)) + ',"0":1}',
         '{"' + "k" * 130_000 + '": [' + ",".join("1" * 60_000) + "]}",
         "[" + ",".join(['"\u20ac"'] * 40_000) + "]",
@@ -138,11 +167,38 @@ def test_what_is_shown_of_a_callers_text_is_short_and_plain(text: str) -> None:
     assert "\x00" not in shown
 
 
+#: Also what may not stand in a body.
+_ANY_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(exclude_categories=())),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(st.characters(exclude_categories=()), max_size=4), inner)
+    ),
+)
+
+
+@given(_ANY_JSON, st.sampled_from([None, 1]))
+def test_what_is_read_at_a_glance_is_what_is_read_by_looking_at_each_value(
+    value: Any, indent: int | None
+) -> None:
+    # Python writes what no double can hold as a name, which is no JSON.
+    body = json.dumps(value, indent=indent).replace("Infinity", "1e999").encode()
+    try:
+        check_value(parse_json(body))
+    except UnreadableBodyError as refused:
+        assert refusal(body).errors == refused.errors  # noqa: PT017 - either is right
+    else:
+        assert read_json(body) == parse_json(body)
+
+
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_whatever_the_bytes_are_they_are_read_or_refused(body: bytes) -> None:
     try:
-        value = parse_json(body)
-        check_value(value)
+        value = read_json(body)
     except UnreadableBodyError as error:
         assert error.status_code in {400, 422}  # noqa: PT017 - either is right
     else:
