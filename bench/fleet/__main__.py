@@ -90,7 +90,7 @@ class Bench:
 
         def waiting(processes: int) -> float:
             return deliver.almenara(
-                self._stage, self._size.waiting, processes=processes, delay_seconds=0.2
+                self._stage, self._size.waiting, processes=processes, sends=64, delay_seconds=0.2
             ).per_second
 
         self._alternate(("two processes", lambda: waiting(2)), ("one process", lambda: waiting(1)))

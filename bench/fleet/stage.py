@@ -129,7 +129,7 @@ class Stage:
             yield Receiver(url, pid)
 
     @contextmanager
-    def worker(self, place: Place, *, processes: int, sends: int = 64) -> Iterator[int]:
+    def worker(self, place: Place, *, processes: int, sends: int) -> Iterator[int]:
         """Run `almenara worker`, and give its process id once each of its processes is ready."""
         arguments = ["-m", "almenara", "worker"]
         arguments += ["--sends", str(sends), "--processes", str(processes)]

@@ -93,7 +93,7 @@ def send_message(url: str, message: dict[str, Any]) -> None:
 
 
 def _post(url: str, message: dict[str, Any]) -> None:
-    requests.post(url, json=message, timeout=_DEADLINE_SECONDS).raise_for_status()
+    _session().post(url, json=message, timeout=_DEADLINE_SECONDS).raise_for_status()
 
 
 @cache

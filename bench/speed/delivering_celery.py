@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 
-from bench.fleet.deliver import PROCESSES, Side, our_side, plain_side
+from bench.fleet.deliver import PLAIN_PROCESSES, PROCESSES, SENDS, Side, our_side, plain_side
 from bench.speed.figure import Figure, Measured, compare, take_turns
 from bench.speed.size import Context
 
@@ -27,7 +27,7 @@ def measure(context: Context) -> Iterator[Measured]:
     warm_up = min(counts.values())
     with ExitStack() as stack:
         sides = {
-            _OURS: stack.enter_context(our_side(stage, processes=PROCESSES)),
+            _OURS: stack.enter_context(our_side(stage)),
             _PLAIN: stack.enter_context(plain_side(stage)),
         }
         for side in sides.values():
@@ -44,8 +44,9 @@ def measure(context: Context) -> Iterator[Measured]:
         _OURS,
         _PLAIN,
         counted="delivered/s",
-        remark="Both read each message from PostgreSQL and record the attempt there; each has "
-        f"{PROCESSES} worker processes.",
+        remark="Both read each message from PostgreSQL and record the attempt there. Almenara has "
+        f"{PROCESSES} worker processes with `--sends {SENDS}`, the other side {PLAIN_PROCESSES}: "
+        "each what is fastest of what was tried.",
     )
 
 
