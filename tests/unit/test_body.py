@@ -128,7 +128,6 @@ def test_what_cannot_be_stored_is_a_422_that_names_the_field(value: Any, field: 
         "[" * (DEEPEST + 1) + "1" + "]" * (DEEPEST + 1),
         '{"a":' * (DEEPEST + 1) + "1" + "}" * (DEEPEST + 1),
         "[" + "1," * MOST_MEMBERS + "1]",
-        "[" + "[" * 20 + "]" * 20 + ",1" * (MOST_MEMBERS - 19) + "]",
     ],
     ids=lambda body: body[:20],
 )
