@@ -110,7 +110,7 @@ class Bench:
         """Drain a backlog."""
         count = self._size.backlog
         print(f"\nA backlog of {count:,} deliveries that are due at once")
-        drained = drain(self._stage, count, processes=deliver.PROCESSES)
+        drained = drain(self._stage, count)
         print(f"      drained in {drained.seconds:,.0f} s, {drained.per_second:,.0f} a second")
         if drained.claims_ms:
             print(f"      a claim at the end beside one at the start: {drained.slower:.2f}")

@@ -53,9 +53,9 @@ class Drained:
         return max(seen[part:], default=0) - max(seen[:part])
 
 
-def drain(stage: Stage, count: int, *, processes: int) -> Drained:
+def drain(stage: Stage, count: int) -> Drained:
     """Drain a backlog of so many deliveries."""
-    with our_side(stage, processes=processes) as side:
+    with our_side(stage) as side:
         environ = side.environ
         with served(SERVE, output=side.place.directory / "api.log", environ=environ) as (_, api):
             side.deliver(2_000)

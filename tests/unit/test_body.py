@@ -19,6 +19,7 @@ from almenara.api.body import (
     read_json,
     short,
 )
+from tests.json_values import json_values
 
 #: A request's body is no larger.
 LARGEST_BODY = 262_144
@@ -166,17 +167,16 @@ def test_what_is_shown_of_a_callers_text_is_short_and_plain(text: str) -> None:
     assert "\x00" not in shown
 
 
+_ANY_TEXT = st.text(st.characters(exclude_categories=()))
 #: Also what may not stand in a body.
-_ANY_JSON = st.recursive(
+_ANY_JSON = json_values(
     st.none()
     | st.booleans()
     | st.integers(-(2**60), 2**60)
     | st.floats(allow_nan=False)
-    | st.text(st.characters(exclude_categories=())),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.text(st.characters(exclude_categories=()), max_size=4), inner)
-    ),
+    | _ANY_TEXT,
+    _ANY_TEXT,
+    max_leaves=30,
 )
 
 
